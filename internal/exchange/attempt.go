@@ -1,0 +1,58 @@
+package exchange
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Attempt is one upstream call, or a fault in its place. The attempt layer
+// makes it, those inside fill it in, and observers read it when it has ended.
+type Attempt struct {
+	Number   int // from 1
+	Upstream string
+	Endpoint string // host:port; empty when none was asked
+	Fault    string // the fault that answered or delayed; empty if none
+	Start    time.Time
+
+	// Once it has ended:
+
+	Status  int      // of the response; 0 with a Failure
+	Failure *Failure // nil with a response
+	Took    time.Duration
+
+	// Replays is how often net/http's Transport wrote the request again by
+	// itself, on a fresh connection, because a reused one was dead.
+	Replays int
+}
+
+// Outcome returns the end of the attempt in one word: a status or the kind of
+// its failure.
+func (a *Attempt) Outcome() string {
+	if a.Failure != nil {
+		return string(a.Failure.Kind)
+	}
+	return statusWord(a.Status)
+}
+
+func statusWord(status int) string {
+	if status < 100 || status > 999 {
+		return "0"
+	}
+	return string([]byte{'0' + byte(status/100), '0' + byte(status/10%10), '0' + byte(status%10)})
+}
+
+type attemptKey struct{}
+
+// WithAttempt returns a context that carries a.
+func WithAttempt(ctx context.Context, a *Attempt) context.Context {
+	return context.WithValue(ctx, attemptKey{}, a)
+}
+
+// AttemptOf returns the attempt that r is, or a throwaway one.
+func AttemptOf(r *http.Request) *Attempt {
+	if a, ok := r.Context().Value(attemptKey{}).(*Attempt); ok {
+		return a
+	}
+	return &Attempt{Number: 1}
+}

@@ -1,0 +1,28 @@
+package exchange
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// IsGRPC reports whether r is a gRPC call: content type application/grpc, or
+// with a +suffix
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func IsGRPC(r *http.Request) bool { return isGRPC(r.Header) }
+
+// GRPCStatus returns the status of a gRPC call that ended with its headers
+// ("trailers-only"). A call that goes on after its headers has none yet.
+func GRPCStatus(resp *http.Response) (code int, ok bool) {
+	value := resp.Header.Get("Grpc-Status")
+	if value == "" || !isGRPC(resp.Header) {
+		return 0, false
+	}
+	code, err := strconv.Atoi(value)
+	return code, err == nil
+}
+
+func isGRPC(h http.Header) bool {
+	rest, ok := strings.CutPrefix(h.Get("Content-Type"), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}

@@ -1,0 +1,87 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// An Observer sees an exchange begin, each of its attempts, and its end. It
+// must not keep the record after End. Its methods are called from many
+// goroutines at once.
+type Observer interface {
+	// Begin may return a context of its own for the exchange.
+	Begin(ctx context.Context, r *Record) context.Context
+	// Attempt may return a context of its own for the attempt, and a function
+	// to call when the attempt has ended, or nil.
+	Attempt(ctx context.Context, r *Record, a *Attempt) (context.Context, func())
+	// End comes once, after the last byte of the answer.
+	End(ctx context.Context, r *Record)
+}
+
+// Event is what is no exchange: a breaker's transition, a reload, a toggle.
+type Event struct {
+	Time   time.Time
+	Kind   string // CircuitBreaker, Fault, "reload"
+	Name   string // of the policy instance
+	From   string
+	To     string
+	Who    string // the admin who caused it; empty for the proxy itself
+	Detail string
+	Line   int
+}
+
+// An EventObserver hears events. What it returns stops a change that must be
+// heard before it is made; a change that has already happened goes on.
+type EventObserver interface {
+	Event(e Event) error
+}
+
+// Observers is what hears of everything, in order.
+type Observers []Observer
+
+// Begin calls each observer's Begin.
+func (os Observers) Begin(ctx context.Context, r *Record) context.Context {
+	for _, o := range os {
+		ctx = o.Begin(ctx, r)
+	}
+	return ctx
+}
+
+// Attempt calls each observer's Attempt.
+func (os Observers) Attempt(ctx context.Context, r *Record, a *Attempt) (context.Context, func()) {
+	var ends []func()
+	for _, o := range os {
+		var end func()
+		if ctx, end = o.Attempt(ctx, r, a); end != nil {
+			ends = append(ends, end)
+		}
+	}
+	return ctx, func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+// End calls each observer's End.
+func (os Observers) End(ctx context.Context, r *Record) {
+	for _, o := range os {
+		o.End(ctx, r)
+	}
+}
+
+// Event tells e to every observer that hears events, and returns what they
+// object.
+func (os Observers) Event(e Event) error {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	var errs []error
+	for _, o := range os {
+		if eo, ok := o.(EventObserver); ok {
+			errs = append(errs, eo.Event(e))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,211 @@
+package exchange
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Record is what is known of one exchange so far. Rooms write facts to it,
+// never orders. Its methods may be called from many goroutines; a fact that
+// comes after the end is dropped.
+//
+// The plain fields are written by the proxy alone, on the request's own
+// goroutine, before the rooms that read them are called.
+type Record struct {
+	ID     string    // the request id
+	Start  time.Time // when the request's head had been read
+	Method string
+	Host   string
+	Path   string // decoded, without the query
+	Proto  string
+	Client netip.Addr // who sends it, as far as trusted proxies tell
+	GRPC   bool
+
+	// RequestHeader is the client's. It is read, never changed or kept.
+	RequestHeader http.Header
+
+	Route    string // "none" until a route is found
+	Upstream string
+
+	// Deadline is when the response headers must have arrived. Zero is never.
+	Deadline time.Time
+
+	// Once it has ended:
+
+	Status   int // told to the client, or StatusClientClosed
+	BytesIn  int64
+	BytesOut int64
+	Took     time.Duration
+	// Reason is why the exchange did not end as the upstream meant it to;
+	// empty when it did.
+	Reason Reason
+
+	uploading atomic.Bool
+
+	mu          sync.Mutex // guards all below
+	sealed      bool
+	principal   *Principal
+	decisions   []Decision
+	attempts    int
+	clientFault *Refusal
+	header      http.Header
+	forward     []Field
+}
+
+// Field is one header field that the upstream is to see.
+type Field struct{ Name, Value string }
+
+// NoRouteName is the name of the route of a request that matches none.
+const NoRouteName = "none"
+
+type recordKey struct{}
+
+// With returns a context that carries r.
+func With(ctx context.Context, r *Record) context.Context {
+	return context.WithValue(ctx, recordKey{}, r)
+}
+
+// From returns the record that ctx carries, or a throwaway one, so that any
+// room can be tested with a bare request.
+func From(ctx context.Context) *Record {
+	if r, ok := ctx.Value(recordKey{}).(*Record); ok {
+		return r
+	}
+	return &Record{Route: NoRouteName}
+}
+
+// Note adds a decision.
+func (r *Record) Note(d Decision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.decisions = append(r.decisions, d)
+	}
+}
+
+// Decisions returns what was noted, in order. The caller must not change it.
+func (r *Record) Decisions() []Decision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.decisions[:len(r.decisions):len(r.decisions)]
+}
+
+// Identify says who sends the request.
+func (r *Record) Identify(p *Principal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.principal = p
+	}
+}
+
+// Principal returns who sends the request, or nil while nobody has proven it.
+func (r *Record) Principal() *Principal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.principal
+}
+
+// NextAttempt counts an upstream call and returns its number, from 1.
+func (r *Record) NextAttempt() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.attempts + 1
+	if !r.sealed {
+		r.attempts = n
+	}
+	return n
+}
+
+// Attempts returns how many upstream calls there were.
+func (r *Record) Attempts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.attempts
+}
+
+// BlameClient says that the client's side of the wire failed: a body that is
+// malformed, too large or too slow, or a client that left. The first word
+// stands: what follows is its consequence. From then on the exchange is
+// nobody else's failure: it is not repeated and not counted.
+func (r *Record) BlameClient(f *Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed && r.clientFault == nil {
+		r.clientFault = f
+	}
+}
+
+// ClientFault returns what the client's side of the wire did wrong, or nil.
+func (r *Record) ClientFault() *Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clientFault
+}
+
+// Because says why the exchange does not end as the upstream meant it to. The
+// first word stands.
+func (r *Record) Because(reason Reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed && r.Reason == "" {
+		r.Reason = reason
+	}
+}
+
+// SetUploading says whether the proxy waits for the client's body just now.
+func (r *Record) SetUploading(on bool) { r.uploading.Store(on) }
+
+// Uploading reports whether the proxy waits for the client's body just now:
+// time that passes is the client's, not the upstream's.
+func (r *Record) Uploading() bool { return r.uploading.Load() }
+
+// AddHeader puts a field into the answer, whoever makes it.
+func (r *Record) AddHeader(key, value string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return
+	}
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Add(key, value)
+}
+
+// CopyHeader puts the fields that were added into dst.
+func (r *Record) CopyHeader(dst http.Header) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, values := range r.header {
+		dst[key] = append(dst[key], values...)
+	}
+}
+
+// Forward says what the upstream sees in a header field, whatever the client
+// sent in it; an empty value: the upstream does not see the field.
+func (r *Record) Forward(name, value string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.forward = append(r.forward, Field{name, value})
+	}
+}
+
+// Forwards returns what was said by Forward, in order.
+func (r *Record) Forwards() []Field {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forward[:len(r.forward):len(r.forward)]
+}
+
+// Seal ends the record: what comes later is dropped.
+func (r *Record) Seal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sealed = true
+}
