@@ -1,0 +1,82 @@
+package faults
+
+import (
+	"net/http"
+	"slices"
+)
+
+// rule is a fault policy made ready for drawing.
+type rule struct {
+	name string
+	line int
+	seed int64
+	settings
+}
+
+// settings are what an operator can change for a while.
+type settings struct {
+	percent float64
+	delay   Delay
+	abort   Abort
+	when    condition
+}
+
+func newRule(n Named) rule {
+	return rule{n.Name, n.Line, n.Seed, settings{n.Percent, n.Delay, n.Abort, newCondition(n.When)}}
+}
+
+// under returns the settings of r as run changes them.
+func (r *rule) under(run *run) settings {
+	s := r.settings
+	if t := run.toggle; t != nil {
+		if t.Percent != nil {
+			s.percent = *t.Percent
+		}
+		if t.Delay != nil {
+			s.delay = *t.Delay
+		}
+		if t.Abort != nil {
+			s.abort = *t.Abort
+		}
+		if t.When != nil {
+			s.when = run.when
+		}
+	}
+	return s
+}
+
+// condition is a When made ready for matching.
+type condition struct {
+	methods []string
+	fields  []field
+}
+
+type field struct{ name, value string } // the name in canonical form
+
+func newCondition(w When) condition {
+	c := condition{methods: w.Methods}
+	for name, value := range w.Headers {
+		c.fields = append(c.fields, field{http.CanonicalHeaderKey(name), value})
+	}
+	return c
+}
+
+func (c *condition) match(r *http.Request) bool {
+	if len(c.methods) > 0 && !slices.Contains(c.methods, r.Method) {
+		return false
+	}
+	for _, f := range c.fields {
+		if !f.match(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f field) match(r *http.Request) bool {
+	if f.name == "Host" { // net/http keeps it apart
+		return f.value == "*" || f.value == r.Host
+	}
+	values := r.Header[f.name]
+	return f.value == "*" && len(values) > 0 || slices.Contains(values, f.value)
+}

@@ -1,0 +1,260 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// ErrUnknown is what a Switch says of a fault that the policy does not name.
+var ErrUnknown = errors.New("no such fault in the policy")
+
+// ByPolicy is who has set a fault that the policy file enables.
+const ByPolicy = "policy"
+
+// Switch knows which faults are on: what the policy file enables, and what
+// operators have switched on and off. It outlives every snapshot.
+//
+// The last word counts. What runs out is off; nobody has to do anything for
+// it. A Switch is safe for concurrent use.
+type Switch struct {
+	emit func(exchange.Event) error // nil: nobody listens
+
+	// running holds the faults that are on, by name; nil if none is. It may
+	// hold some that have run out. The map is never changed.
+	running atomic.Pointer[map[string]*run]
+
+	changing sync.Mutex // held over a whole change, its event included
+
+	mu     sync.RWMutex // guards faults and what they point to
+	faults map[string]*fault
+}
+
+// fault is what a Switch knows of one fault.
+type fault struct {
+	config   Config
+	since    time.Time      // when the file was first seen to enable it; zero if it does not
+	word     *word          // an operator's; nil: the file's stands
+	injected *atomic.Uint64 // attempts
+}
+
+// word is what an operator said last.
+type word struct {
+	on      bool
+	toggle  Toggle
+	expires time.Time
+	who     string
+}
+
+// run is a fault that is on.
+type run struct {
+	expires  time.Time
+	toggle   *Toggle // nil: as the policy says
+	when     condition
+	injected *atomic.Uint64
+}
+
+// NewSwitch returns a Switch that knows no fault yet. emit hears of every
+// change before it is made; its error prevents the change. It may read the
+// Switch but not change it. nil is nobody.
+func NewSwitch(emit func(exchange.Event) error) *Switch {
+	return &Switch{emit: emit, faults: map[string]*fault{}}
+}
+
+// Sync tells s which faults the policy names from now on. A fault that the
+// file enables runs from when it was first seen so; a reload does not restart
+// it. One that was disabled, or absent, and is enabled now starts anew, unless
+// an operator's toggle is running. One that is absent is forgotten.
+func (s *Switch) Sync(fs []Named) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	known := make(map[string]*fault, len(fs))
+	for _, n := range fs {
+		f := s.faults[n.Name]
+		if f == nil {
+			f = &fault{injected: new(atomic.Uint64)}
+		}
+		f.config = n.Config
+		switch {
+		case !n.Enabled:
+			f.since = time.Time{}
+		case f.since.IsZero():
+			f.since = now
+			if f.word != nil && !f.active(now) {
+				f.word = nil
+			}
+		}
+		known[n.Name] = f
+	}
+	s.faults = known
+	s.publish(now)
+}
+
+// On switches a fault on for t.Duration, whoever has set it before. The error
+// is ErrUnknown, or says which field of t is wrong, or is emit's.
+func (s *Switch) On(name string, t Toggle, who string) (Status, error) {
+	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
+		if t.Duration == 0 {
+			t.Duration = f.config.MaxDuration
+		}
+		if err := t.validate(f.config); err != nil {
+			return nil, err
+		}
+		return &word{on: true, toggle: t.clone(), expires: now.Add(t.Duration), who: who}, nil
+	})
+}
+
+// Off switches a fault off until it is switched on again, even one that the
+// file enables. The error is ErrUnknown or emit's.
+func (s *Switch) Off(name, who string) (Status, error) {
+	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
+		if !f.active(now) {
+			return f.word, nil
+		}
+		return &word{who: who}, nil
+	})
+}
+
+// change lets say have the last word on a fault. A word that is the one before
+// is no change.
+func (s *Switch) change(name, who string, say func(fault, time.Time) (*word, error)) (Status, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now := time.Now()
+	s.mu.RLock()
+	f := s.faults[name] // changed only by those who hold s.changing
+	s.mu.RUnlock()
+	if f == nil {
+		return Status{}, fmt.Errorf("fault %q: %w", name, ErrUnknown)
+	}
+	w, err := say(*f, now)
+	if err != nil {
+		return Status{}, fmt.Errorf("fault %q: %w", name, err)
+	}
+	if w == f.word {
+		return f.status(name, now), nil
+	}
+	after := *f
+	after.word = w
+	status := after.status(name, now)
+	if err := s.tell(exchange.Event{
+		Time: now, Kind: exchange.Fault, Name: name,
+		From: onOff(f.active(now)), To: onOff(status.Active),
+		Who: who, Detail: status.detail(), Line: f.config.Line,
+	}); err != nil {
+		return Status{}, fmt.Errorf("fault %q is unchanged: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.word = w
+	s.publish(now)
+	return status, nil
+}
+
+func (s *Switch) tell(e exchange.Event) error {
+	if s.emit == nil {
+		return nil
+	}
+	return s.emit(e)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// List returns all faults that the policy names, by name.
+func (s *Switch) List() []Status {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := time.Now()
+	list := make([]Status, 0, len(s.faults))
+	for _, name := range slices.Sorted(maps.Keys(s.faults)) {
+		list = append(list, s.faults[name].status(name, now))
+	}
+	return list
+}
+
+// Get returns one fault, if the policy names it.
+func (s *Switch) Get(name string) (Status, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f, ok := s.faults[name]
+	if !ok {
+		return Status{}, false
+	}
+	return f.status(name, time.Now()), true
+}
+
+// refresh drops what has run out, so that it costs no more.
+func (s *Switch) refresh() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.publish(time.Now())
+}
+
+// publish makes what is on known to the layers. s.mu is held.
+func (s *Switch) publish(now time.Time) {
+	running := map[string]*run{}
+	for name, f := range s.faults {
+		if !f.active(now) {
+			continue
+		}
+		r := &run{expires: f.expires(), injected: f.injected}
+		if f.word != nil {
+			r.toggle = &f.word.toggle
+			if w := r.toggle.When; w != nil {
+				r.when = newCondition(*w)
+			}
+		}
+		running[name] = r
+	}
+	if len(running) == 0 {
+		s.running.Store(nil)
+		return
+	}
+	s.running.Store(&running)
+}
+
+// expires returns when f stops, or the zero time if it does not run.
+func (f *fault) expires() time.Time {
+	switch {
+	case f.word != nil:
+		return f.word.expires // zero when switched off
+	case !f.since.IsZero():
+		return f.since.Add(f.config.MaxDuration)
+	}
+	return time.Time{}
+}
+
+func (f *fault) active(now time.Time) bool { return now.Before(f.expires()) }
+
+func (f *fault) status(name string, now time.Time) Status {
+	s := Status{Name: name, Active: f.active(now), Injected: f.injected.Load()}
+	c := f.config
+	switch {
+	case f.word != nil:
+		s.SetBy = f.word.who
+		if s.Active {
+			c = f.word.toggle.over(c)
+		}
+	case c.Enabled:
+		s.SetBy = ByPolicy
+	}
+	if s.Active {
+		s.ExpiresAt = f.expires()
+	}
+	s.Percent, s.Delay, s.Abort, s.When = c.Percent, c.Delay, c.Abort, c.When.clone()
+	return s
+}

@@ -1,0 +1,110 @@
+package upstream
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// The protocols of an upstream.
+const (
+	HTTP1 = "http1"
+	H2C   = "h2c"
+)
+
+// Config is an upstream: one service and how to call it.
+type Config struct {
+	Line int `yaml:"-"`
+
+	// Endpoints are where the service listens; calls go to each in turn. At
+	// least one.
+	Endpoints []Endpoint `yaml:"endpoints"`
+
+	// Protocol is what http:// endpoints speak: http1, the default, or h2c
+	// (HTTP/2 without TLS, as gRPC servers do). https:// endpoints negotiate.
+	Protocol string `yaml:"protocol"`
+
+	Pool Pool `yaml:"pool"`
+
+	// PreserveHost says whether the upstream sees the client's Host, or the
+	// endpoint's. Default true.
+	PreserveHost bool `yaml:"preserveHost"`
+}
+
+// Endpoint is one place where the service listens.
+type Endpoint struct {
+	Line int `yaml:"-"`
+
+	// URL is http or https, a host and a port, and nothing else.
+	URL string `yaml:"url"`
+}
+
+// Pool is how connections to each endpoint are kept.
+type Pool struct {
+	// ConnectTimeout bounds the making of a connection, TLS included.
+	// 1ms to 1m; default 1s.
+	ConnectTimeout time.Duration `yaml:"connectTimeout"`
+	// MaxIdle is how many unused connections are kept. 0 to 100000;
+	// default 256.
+	MaxIdle int `yaml:"maxIdle"`
+	// IdleTimeout is how long one is kept. It should be shorter than the
+	// service's own, or calls meet connections that are being closed.
+	// 100ms to 1h; default 4s (Node closes after 5s).
+	IdleTimeout time.Duration `yaml:"idleTimeout"`
+}
+
+// SetDefaults fills c with what is not said.
+func (c *Config) SetDefaults() {
+	*c = Config{
+		Line: c.Line, Protocol: HTTP1, PreserveHost: true,
+		Pool: Pool{ConnectTimeout: time.Second, MaxIdle: 256, IdleTimeout: 4 * time.Second},
+	}
+}
+
+// Validate reports every problem with c.
+func (c *Config) Validate(report exchange.Report) {
+	if len(c.Endpoints) == 0 {
+		report("endpoints", "must name at least one endpoint")
+	}
+	seen := map[string]int{}
+	for i, e := range c.Endpoints {
+		field := fmt.Sprintf("endpoints[%d].url", i)
+		if problem := checkURL(e.URL); problem != "" {
+			report(field, problem)
+		} else if first, ok := seen[e.URL]; ok {
+			report(field, fmt.Sprintf("is that of endpoints[%d] already: %q", first, e.URL))
+		}
+		seen[e.URL] = i
+	}
+	exchange.OneOf(report, "protocol", c.Protocol, HTTP1, H2C)
+	exchange.Between(report, "pool.connectTimeout", c.Pool.ConnectTimeout, time.Millisecond, time.Minute)
+	exchange.Range(report, "pool.maxIdle", c.Pool.MaxIdle, 0, 100_000)
+	exchange.Between(report, "pool.idleTimeout", c.Pool.IdleTimeout, 100*time.Millisecond, time.Hour)
+}
+
+func checkURL(raw string) string {
+	const want = "must be http://HOST:PORT or https://HOST:PORT"
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return want + ", and does not parse"
+	case u.User != nil:
+		return want + ", without user and password: a secret must not stand in the policy file"
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return fmt.Sprintf("%s, got %q", want, raw)
+	case u.Port() != "" && !isPort(u.Port()):
+		return fmt.Sprintf("%s, with a port of 1 to 65535, got %q", want, raw)
+	case u.Path != "" && u.Path != "/", strings.ContainsAny(raw, "?#"):
+		return fmt.Sprintf("%s and nothing behind it, got %q", want, raw)
+	}
+	return ""
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}

@@ -1,0 +1,136 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+
+	"sidecar/internal/exchange"
+)
+
+// failure returns what err, an error of net/http's Transport, means.
+func (c *call) failure(ctx context.Context, host string, err error) error {
+	if ended := endedBy(ctx, err); ended != nil {
+		return ended
+	}
+	progress, record := c.progress(), exchange.From(ctx)
+	if progress == unsent && ctx.Err() == nil {
+		record.BlameClient(&exchange.Refusal{
+			Kind: exchange.ByClient, Reason: exchange.ClientBody, Detail: "the request cannot be forwarded as it is",
+		})
+	}
+	kind := exchange.FailedClient
+	if record.ClientFault() == nil {
+		kind = progress.kind(ctx, err)
+	}
+	return &exchange.Failure{Kind: kind, Err: &callError{host, err}}
+}
+
+// endedBy returns the word of our own with which the call was ended: the cause
+// of its context, or what the request's body said.
+func endedBy(ctx context.Context, err error) error {
+	for _, err := range []error{context.Cause(ctx), err} {
+		var refusal *exchange.Refusal
+		var failure *exchange.Failure
+		switch {
+		case errors.As(err, &refusal):
+			return refusal
+		case errors.As(err, &failure):
+			return failure
+		}
+	}
+	return nil
+}
+
+// kind returns what err means to a call that had come as far as p.
+func (p progress) kind(ctx context.Context, err error) exchange.FailureKind {
+	switch {
+	case ctx.Err() != nil:
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			return exchange.FailedClient
+		}
+		// Whoever else ends a call has waited long enough for it.
+		return exchange.FailedTimeout
+	case p == unsent, errors.As(err, new(*http.MaxBytesError)):
+		return exchange.FailedClient
+	case p == connecting:
+		return exchange.FailedConnect
+	case says(err, "looked like an HTTP/1.1 header"): // protocol: h2c, and the service does not speak it
+		return exchange.FailedProtocol
+	case p == connected, says(err, unseen...):
+		return exchange.FailedBeforeRequest
+	case isTimeout(err):
+		return exchange.FailedTimeout
+	case p == cutOff, isReset(err):
+		return exchange.FailedReset
+	}
+	return exchange.FailedProtocol
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// isReset reports whether err says that a connection or a stream is no more.
+func isReset(err error) bool {
+	for _, target := range []error{
+		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed,
+		syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return errors.As(err, new(*net.OpError)) || says(err, gone...)
+}
+
+// net/http has no exported name for these errors, and wraps some of them as
+// text.
+var (
+	// unseen is what a server promises not to have looked at (RFC 9113
+	// sections 6.8 and 8.7).
+	unseen = []string{"REFUSED_STREAM", "http2: Transport received"}
+
+	gone = []string{
+		"server closed idle connection", "client connection lost", "server sent GOAWAY", "received from peer",
+		"client conn is closed", "client conn not usable",
+	}
+)
+
+// says reports whether the text of err, without what it quotes, has one of
+// these parts.
+func says(err error, parts ...string) bool {
+	text := unquoted(err)
+	for _, part := range parts {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// unquoted returns the text of err without what it quotes: bytes from the
+// wire, a cookie perhaps.
+func unquoted(err error) string {
+	text := err.Error()
+	if before, _, quotes := strings.Cut(text, `"`); quotes {
+		text = before + `"..."`
+	}
+	return text
+}
+
+// callError is an error of net/http as the log tells it.
+type callError struct {
+	host string
+	err  error
+}
+
+func (e *callError) Error() string { return "calling " + e.host + ": " + unquoted(e.err) }
+
+func (e *callError) Unwrap() error { return e.err }

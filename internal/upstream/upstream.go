@@ -1,0 +1,142 @@
+// Package upstream calls the service behind the proxy: its endpoints in turn,
+// over connections that are kept.
+//
+// It is the innermost RoundTripper of the chain, below the faults:
+//
+//	circuitBreaker(retry(fault(upstream)))
+//
+// It calls once and tells the truth about it: every error is an
+// *exchange.Failure whose kind says whether the service can have seen the
+// request. What a response's Connection header names goes no further
+// (RFC 9110 section 7.6.1).
+package upstream
+
+import (
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"sidecar/internal/exchange"
+)
+
+// Upstream is one service. It lives as long as its Config stays the same, over
+// any number of reloads. It is safe for concurrent use.
+type Upstream struct {
+	name         string
+	preserveHost bool
+	endpoints    []endpoint
+	transports   *transports
+
+	next     atomic.Uint64
+	inFlight atomic.Int64
+	retired  atomic.Bool
+}
+
+// endpoint is one place where the service listens, and the way there.
+type endpoint struct {
+	scheme, host string
+	transport    *http.Transport
+	upgrade      *http.Transport // for requests that change the protocol; nil: none can
+}
+
+// New returns the Upstream called name that behaves as c says. c must be valid.
+// It connects to nothing yet.
+func New(name string, c Config) *Upstream {
+	return newUpstream(name, c, &transports{config: c})
+}
+
+func newUpstream(name string, c Config, ts *transports) *Upstream {
+	u := &Upstream{name: name, preserveHost: c.PreserveHost, transports: ts}
+	for _, e := range c.Endpoints {
+		at, err := url.Parse(e.URL)
+		if err != nil { // Validate has refused it
+			at = &url.URL{Scheme: "http", Host: e.URL}
+		}
+		transport, upgrade := ts.forScheme(at.Scheme)
+		u.endpoints = append(u.endpoints, endpoint{at.Scheme, at.Host, transport, upgrade})
+	}
+	return u
+}
+
+// Name returns the name of u in the policy file.
+func (u *Upstream) Name() string { return u.name }
+
+// Endpoints returns the host and port of each endpoint, as the policy file
+// writes them.
+func (u *Upstream) Endpoints() []string {
+	hosts := make([]string, len(u.endpoints))
+	for i, e := range u.endpoints {
+		hosts[i] = e.host
+	}
+	return hosts
+}
+
+// InFlight returns how many calls have not ended: a call ends with its error,
+// or when its response's body is closed.
+func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
+
+// Retire says that no snapshot uses u any more: its idle connections are
+// closed once the last call has ended. Calls may still come and are answered.
+func (u *Upstream) Retire() {
+	u.retired.Store(true)
+	if u.inFlight.Load() == 0 {
+		u.transports.closeIdle()
+	}
+}
+
+// end is called once for each call.
+func (u *Upstream) end() {
+	if u.inFlight.Add(-1) == 0 && u.retired.Load() {
+		u.transports.closeIdle()
+	}
+}
+
+// RoundTrip calls the next endpoint. It does not change r; it fills in the
+// Endpoint and the Replays of the attempt that r is.
+//
+// The error is an *exchange.Failure, or the *exchange.Refusal that the body of
+// r or its context ended with. A body that breaks after the response headers
+// is an error of its Read.
+func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	e := &u.endpoints[(u.next.Add(1)-1)%uint64(len(u.endpoints))]
+	attempt := exchange.AttemptOf(r)
+	attempt.Endpoint = e.host
+
+	u.inFlight.Add(1)
+	c := newCall()
+	out, transport := e.address(r, c, u.preserveHost)
+	resp, err := transport.RoundTrip(out)
+	attempt.Replays = c.replays()
+	if err != nil {
+		u.end()
+		return nil, c.failure(r.Context(), e.host, err)
+	}
+	stripNamed(resp, c)
+	u.endWith(resp)
+	resp.Request = r
+	return resp, nil
+}
+
+// address returns a copy of r that goes to e, watched by c, and what is to
+// carry it. The request target is the seam's: it is left as it is.
+func (e *endpoint) address(r *http.Request, c *call, preserveHost bool) (*http.Request, *http.Transport) {
+	out := r.WithContext(c.watch(r.Context()))
+	target := *r.URL
+	target.Scheme, target.Host = e.scheme, e.host
+	out.URL = &target
+	if !preserveHost {
+		out.Host = e.host
+	}
+	if !wantsUpgrade(r.Header) {
+		return out, e.transport
+	}
+	if e.upgrade != nil {
+		return out, e.upgrade
+	}
+	// HTTP/2 has no Upgrade, and a request to upgrade may be ignored
+	// (RFC 9113 section 8.2.2, RFC 9110 section 7.8).
+	out.Header = r.Header.Clone()
+	out.Header.Del("Connection")
+	out.Header.Del("Upgrade")
+	return out, e.transport
+}
