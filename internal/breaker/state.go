@@ -1,0 +1,245 @@
+package breaker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"sidecar/internal/exchange"
+)
+
+// State is what one breaker instance knows of its upstream. It survives
+// reloads and is safe for concurrent use.
+type State struct {
+	name   string
+	config Config
+	random func() float64
+	emit   func(exchange.Event)
+
+	// mu guards all below. gobreaker is only ever called under it, so that its
+	// callbacks may touch everything here and take no lock themselves, and no
+	// call slips in between our word on the pause and gobreaker's.
+	mu      sync.Mutex
+	forced  bool
+	closed  bool // what it is forced to
+	machine *machine
+	news    []exchange.Event // not yet told
+	telling bool
+}
+
+// NewState returns a closed breaker. name is the instance's ("standard@orders"),
+// random draws from [0,1), and emit hears of every transition, one at a time
+// and in order, under no lock. c must be valid.
+func NewState(name string, c Config, random func() float64, emit func(exchange.Event)) *State {
+	c.Line = 0 // lines move with a reload, a State does not
+	s := &State{name: name, config: c, random: random, emit: emit}
+	s.machine = s.newMachine()
+	return s
+}
+
+// Status is a breaker as an operator sees it.
+type Status struct {
+	Name   string `json:"name"`
+	State  string `json:"state"` // closed, open or half-open
+	Forced bool   `json:"forced"`
+
+	// Of the window; Requests are those that counted, Failures among them.
+	Requests int `json:"requests"`
+	Failures int `json:"failures"`
+
+	ConsecutiveFailures int `json:"consecutiveFailures"`
+	Probes              int `json:"probes"` // in flight
+
+	// OpenUntil is when the breaker will probe; zero unless it is open by
+	// itself.
+	OpenUntil time.Time `json:"openUntil,omitzero"`
+}
+
+// Status returns how the breaker stands now. A breaker whose pause is over is
+// half-open from then on, whether or not a call has come.
+func (s *State) Status() Status {
+	defer s.tell()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	m, now := s.machine, time.Now()
+	if m.state == gobreaker.StateOpen && !now.Before(m.openUntil) {
+		m.cb.State() // moves on
+	}
+	requests, failures := m.window.sum(now)
+	st := Status{
+		Name: s.name, State: s.stateWord(), Forced: s.forced,
+		Requests: requests, Failures: failures, ConsecutiveFailures: m.consecutive, Probes: m.probes,
+	}
+	if m.state == gobreaker.StateOpen {
+		st.OpenUntil = m.openUntil
+	}
+	return st
+}
+
+// Force holds the breaker "open" or "closed", or returns it to "auto": closed,
+// with nothing counted yet. who asked is told in the Event. A word that
+// changes nothing is no event.
+func (s *State) Force(state, who string) error {
+	if state != "open" && state != "closed" && state != "auto" {
+		return fmt.Errorf("state must be open, closed or auto, got %q", state)
+	}
+	defer s.tell()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	forced, closed := state != "auto", state == "closed"
+	if forced == s.forced && closed == s.closed {
+		return nil
+	}
+	from := s.stateWord()
+	// A machine of its own for each term: calls of an earlier one may still
+	// end, and say nothing of this one.
+	s.forced, s.closed, s.machine = forced, closed, s.newMachine()
+	detail := "forced"
+	if !forced {
+		detail = "no longer forced"
+	}
+	s.note(from, s.stateWord(), who, detail)
+	return nil
+}
+
+// stateWord returns the state that holds now.
+func (s *State) stateWord() string {
+	switch {
+	case !s.forced:
+		return s.machine.state.String()
+	case s.closed:
+		return gobreaker.StateClosed.String()
+	}
+	return gobreaker.StateOpen.String()
+}
+
+// look returns why a call may not pass now, and how long that will last; no
+// reason if it may.
+func (s *State) look() (exchange.Reason, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blocked()
+}
+
+func (s *State) blocked() (exchange.Reason, time.Duration) {
+	m := s.machine
+	switch {
+	case s.forced && s.closed, !s.forced && m.state == gobreaker.StateClosed:
+		return "", 0
+	case s.forced:
+		return exchange.BreakerOpen, s.config.OpenFor.Base // nobody knows; ask now and then
+	}
+	if m.state == gobreaker.StateOpen {
+		if left := time.Until(m.openUntil); left > 0 {
+			return exchange.BreakerOpen, left
+		}
+	}
+	if m.probes >= s.config.HalfOpen.MaxProbes {
+		return exchange.BreakerProbeFull, 0
+	}
+	return "", 0
+}
+
+// ticket is a call that was let by.
+type ticket struct {
+	machine    *machine // nil: nothing of the call counts
+	generation uint64
+	probe      bool
+	done       func(error)
+}
+
+// enter lets a call by, which then must leave, or returns why not.
+func (s *State) enter() (ticket, exchange.Reason, time.Duration) {
+	t, reason, wait, moved := s.admit()
+	if moved {
+		s.tell()
+	}
+	return t, reason, wait
+}
+
+func (s *State) admit() (t ticket, reason exchange.Reason, wait time.Duration, moved bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if reason, wait := s.blocked(); reason != "" || s.forced {
+		return ticket{}, reason, wait, false
+	}
+	m := s.machine
+	done, err := m.cb.Allow()
+	moved = len(s.news) > 0
+	switch {
+	case errors.Is(err, gobreaker.ErrTooManyRequests):
+		return ticket{}, exchange.BreakerProbeFull, 0, moved
+	case err != nil:
+		return ticket{}, exchange.BreakerOpen, 0, moved
+	}
+	t = ticket{machine: m, generation: m.generation, probe: m.state == gobreaker.StateHalfOpen, done: done}
+	if t.probe {
+		m.probes++
+	}
+	return t, "", 0, moved
+}
+
+// leave counts how the call of t ended: nil, errFailed or errExcluded.
+func (s *State) leave(t ticket, end error) {
+	if t.machine != nil && s.settle(t, end) {
+		s.tell()
+	}
+}
+
+func (s *State) settle(t ticket, end error) (moved bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := t.machine
+	if m != s.machine {
+		return false
+	}
+	if t.probe {
+		m.probes--
+	}
+	if t.generation != m.generation {
+		return false // gobreaker would not count it, but look at its clock and end the pause
+	}
+	if m.state == gobreaker.StateClosed {
+		m.count(end)
+	}
+	t.done(end)
+	return len(s.news) > 0
+}
+
+// note keeps an event for tell.
+func (s *State) note(from, to, who, detail string) {
+	s.news = append(s.news, exchange.Event{
+		Time: time.Now(), Kind: exchange.CircuitBreaker, Name: s.name,
+		From: from, To: to, Who: who, Detail: detail,
+	})
+}
+
+// tell emits what there is to tell. One goroutine tells at a time, in order;
+// the others leave theirs to it.
+func (s *State) tell() {
+	for {
+		s.mu.Lock()
+		if s.telling || len(s.news) == 0 {
+			s.mu.Unlock()
+			return
+		}
+		event := s.news[0]
+		s.news, s.telling = s.news[1:], true
+		s.mu.Unlock()
+		s.tellOne(event)
+	}
+}
+
+func (s *State) tellOne(e exchange.Event) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.telling = false
+	}()
+	s.emit(e)
+}
