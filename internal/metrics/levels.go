@@ -1,0 +1,119 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// The states that a breaker takes by itself.
+const (
+	closed   = "closed"
+	halfOpen = "half-open"
+	open     = "open"
+)
+
+// Levels is what is, at this moment. Names are those of the policy file and
+// come once in each list.
+type Levels struct {
+	Breakers []BreakerLevel
+	Faults   []FaultLevel
+	Budgets  []BudgetLevel
+}
+
+// BreakerLevel is the state of one breaker: closed, half-open, open, or a
+// word of its own for one that an operator holds.
+type BreakerLevel struct{ Name, State string }
+
+// FaultLevel says whether a fault is on.
+type FaultLevel struct {
+	Name   string
+	Active bool
+}
+
+// BudgetLevel is how many calls to an upstream could be repeated now.
+type BudgetLevel struct {
+	Upstream  string
+	Remaining float64
+}
+
+// Levels sets what is read at each scrape; before that there are none. read
+// is called from several goroutines at once and must not block; a breaker that
+// it finds to have moved may tell so with an Event.
+func (m *Metrics) Levels(read func() Levels) { m.levels.Store(&read) }
+
+var (
+	breakerState = level("circuit_breaker_state",
+		"Whether the circuit breaker is in the state: 1 for one state, 0 for the others.", "name", "state")
+	faultActive = level("fault_active",
+		"Whether the fault is switched on.", "name")
+	budgetRemaining = level("retry_budget_remaining",
+		"How many calls to the upstream could be repeated now.", "upstream")
+)
+
+func level(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+// levelCollector reads the levels when somebody scrapes. It also tells the
+// transitions of breakers, since only a scrape learns which breakers there
+// are: each begins at 0, so that the first one to open shows as an increase.
+type levelCollector struct{ m *Metrics }
+
+// Describe implements prometheus.Collector.
+func (c levelCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- breakerState
+	ch <- faultActive
+	ch <- budgetRemaining
+	c.m.transitions.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c levelCollector) Collect(ch chan<- prometheus.Metric) {
+	var now Levels
+	if read := c.m.levels.Load(); read != nil {
+		now = (*read)()
+	}
+	for _, b := range now.Breakers {
+		for _, t := range transitions {
+			c.m.transitions.WithLabelValues(b.Name, t.from, t.to)
+		}
+	}
+	c.m.transitions.Collect(ch)
+	now.tell(ch)
+}
+
+func (l Levels) tell(ch chan<- prometheus.Metric) {
+	tell := func(desc *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+	}
+	for _, b := range l.Breakers {
+		for _, state := range states(b.State) {
+			tell(breakerState, truth(state == b.State), b.Name, state)
+		}
+	}
+	for _, f := range l.Faults {
+		tell(faultActive, truth(f.Active), f.Name)
+	}
+	for _, b := range l.Budgets {
+		tell(budgetRemaining, b.Remaining, b.Upstream)
+	}
+}
+
+// transitions are what a breaker does by itself.
+var transitions = []struct{ from, to string }{
+	{closed, open}, {open, halfOpen}, {halfOpen, open}, {halfOpen, closed},
+}
+
+// states returns every state that a breaker takes by itself, and the current
+// one if it is another.
+func states(current string) []string {
+	switch current {
+	case closed, halfOpen, open:
+		return []string{closed, halfOpen, open}
+	}
+	return []string{closed, halfOpen, open, current}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

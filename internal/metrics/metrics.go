@@ -1,0 +1,137 @@
+// Package metrics counts what the sidecar does, for Prometheus.
+//
+// It is an observer: it reads the record of each exchange and decides
+// nothing. What happens is counted as it happens; what is (the state of a
+// breaker, a fault that is on, the rest of a budget) is read when somebody
+// scrapes, so no level can be stale.
+//
+//	sidecar_http_requests_total{route,method,code}
+//	sidecar_http_request_duration_seconds{route}
+//	sidecar_http_requests_in_flight
+//	sidecar_upstream_requests_total{route,upstream,code}
+//	sidecar_upstream_request_duration_seconds{route,upstream}
+//	sidecar_policy_decisions_total{route,kind,policy,outcome,reason}
+//	sidecar_retries_total{route,reason}
+//	sidecar_retry_budget_exhausted_total{route}
+//	sidecar_retry_budget_remaining{upstream}
+//	sidecar_faults_injected_total{route,fault,type}
+//	sidecar_fault_active{name}
+//	sidecar_circuit_breaker_state{name,state}
+//	sidecar_circuit_breaker_transitions_total{name,from,to}
+//	sidecar_config_last_reload_successful
+//	sidecar_config_last_reload_success_timestamp_seconds
+//	sidecar_build_info{version,revision,goversion}
+//
+// Every label value comes from the policy file, from the code or from the
+// upstream, never from a client: a route is its name, not a path, and a
+// method outside RFC 9110 and RFC 5789 is _OTHER. So the number of series is
+// bounded by the policy, whatever clients send. Requests in flight have no
+// route, because they are counted before one is found.
+package metrics
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sidecar/internal/exchange"
+)
+
+var (
+	_ exchange.Observer      = (*Metrics)(nil)
+	_ exchange.EventObserver = (*Metrics)(nil)
+)
+
+// namespace is before every name of our own.
+const namespace = "sidecar"
+
+// Metrics counts exchanges and events. There is one for the life of the
+// process: a reload changes its routes, never its counts. It is safe for
+// concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	vectors vectors
+	routes  memo[string, *route] // the series of vectors
+
+	inFlight    prometheus.Gauge
+	transitions *prometheus.CounterVec
+	reloadOK    prometheus.Gauge
+	reloadTime  prometheus.Gauge
+
+	levels atomic.Pointer[func() Levels]
+}
+
+// BuildInfo says which program this is.
+type BuildInfo struct{ Version, Revision, GoVersion string }
+
+// New returns Metrics in a registry of their own, beside those of the Go
+// runtime, the process and the build.
+func New(build BuildInfo) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		vectors:  newVectors(),
+		inFlight: prometheus.NewGauge(gauge("http_requests_in_flight",
+			"Requests that have begun and not ended.")),
+		transitions: counters("circuit_breaker_transitions_total",
+			"Changes of state of each circuit breaker.",
+			"name", "from", "to"),
+		reloadOK: prometheus.NewGauge(gauge("config_last_reload_successful",
+			"Whether the last attempt to load the policy file succeeded.")),
+		reloadTime: prometheus.NewGauge(gauge("config_last_reload_success_timestamp_seconds",
+			"When the policy file was last loaded with success, in seconds since 1970.")),
+	}
+	m.routes.make = func(name string) *route { return newRoute(name, &m.vectors) }
+
+	info := gauge("build_info", "Which program this is; always 1.")
+	info.ConstLabels = prometheus.Labels{
+		"version": build.Version, "revision": build.Revision, "goversion": build.GoVersion,
+	}
+	program := prometheus.NewGauge(info)
+	program.Set(1)
+
+	m.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+		program, m.inFlight, m.reloadOK, m.reloadTime,
+		levelCollector{m},
+	)
+	for _, v := range m.vectors.all() {
+		m.registry.MustRegister(v)
+	}
+	m.Routes(nil)
+	return m
+}
+
+// Handler answers scrapes: text, OpenMetrics or protobuf, as asked for. A
+// metric that cannot be gathered is left out and the rest is told.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry:            m.registry,
+		ErrorHandling:       promhttp.ContinueOnError,
+		EnableOpenMetrics:   true,
+		MaxRequestsInFlight: 4,
+		Timeout:             10 * time.Second,
+	})
+}
+
+// Reloaded tells how a load of the policy file ended; the first one, at
+// start, counts too. It is told so and not by an Event, because only who
+// loads knows that a file was refused.
+func (m *Metrics) Reloaded(ok bool) {
+	if !ok {
+		m.reloadOK.Set(0)
+		return
+	}
+	m.reloadOK.Set(1)
+	m.reloadTime.SetToCurrentTime()
+}
+
+func gauge(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}
+}

@@ -1,0 +1,468 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"sidecar/internal/exchange"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scrape returns the series of our own, "name{labels} value", whose name is
+// one of names; none for all.
+func scrape(t testing.TB, m *Metrics, names ...string) []string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("scrape = %d %s", w.Code, w.Body)
+	}
+	var series []string
+	for line := range strings.Lines(w.Body.String()) {
+		name, own := strings.CutPrefix(line, namespace+"_")
+		if i := strings.IndexAny(name, "{ "); own && (len(names) == 0 || slices.Contains(names, name[:i])) {
+			series = append(series, strings.TrimSpace(name))
+		}
+	}
+	return series
+}
+
+// nonzero drops the series that are 0.
+func nonzero(series []string) []string {
+	return slices.DeleteFunc(series, func(s string) bool { return strings.HasSuffix(s, " 0") })
+}
+
+// send sends an attempt through m.
+func send(m *Metrics, r *exchange.Record, a exchange.Attempt) {
+	end := exchange.Attempt{Number: a.Number, Upstream: a.Upstream}
+	_, done := m.Attempt(context.Background(), r, &end)
+	end = a // as the layers inside fill it in
+	done()
+}
+
+func TestEndCountsTheRequest(t *testing.T) {
+	tests := []struct {
+		name   string
+		record *exchange.Record
+		want   string
+	}{
+		{"under its route", &exchange.Record{Route: "orders", Method: "POST", Status: 201}, `{code="201",method="POST",route="orders"} 1`},
+		{"under none without a route", &exchange.Record{Route: "none", Method: "GET", Status: 404}, `{code="404",method="GET",route="none"} 1`},
+		{"as 499 when the client left", &exchange.Record{Route: "orders", Method: "GET", Status: exchange.StatusClientClosed}, `{code="499",method="GET",route="orders"} 1`},
+		{"as _OTHER with a method of its own making", &exchange.Record{Route: "orders", Method: "BREW", Status: 405}, `{code="405",method="_OTHER",route="orders"} 1`},
+		{"as _OTHER with a method in lower case", &exchange.Record{Route: "orders", Method: "get", Status: 405}, `{code="405",method="_OTHER",route="orders"} 1`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := New(BuildInfo{})
+			m.End(m.Begin(t.Context(), tt.record), tt.record)
+			got := nonzero(scrape(t, m, "http_requests_total"))
+			if diff := cmp.Diff([]string{"http_requests_total" + tt.want}, got); diff != "" {
+				t.Errorf("series (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDurationsFallIntoBuckets(t *testing.T) {
+	m := New(BuildInfo{})
+	r := &exchange.Record{Route: "orders", Method: "GET", Status: 200, Took: 30 * time.Millisecond}
+	send(m, r, exchange.Attempt{Upstream: "orders-v1", Status: 200, Took: 20 * time.Millisecond})
+	m.End(t.Context(), r)
+	all := strings.Join(scrape(t, m), "\n")
+	for _, want := range []string{
+		`http_request_duration_seconds_bucket{route="orders",le="0.025"} 0`,
+		`http_request_duration_seconds_bucket{route="orders",le="0.05"} 1`,
+		`http_request_duration_seconds_sum{route="orders"} 0.03`,
+		`upstream_request_duration_seconds_bucket{route="orders",upstream="orders-v1",le="0.01"} 0`,
+		`upstream_request_duration_seconds_bucket{route="orders",upstream="orders-v1",le="0.025"} 1`,
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %s in\n%s", want, all)
+		}
+	}
+}
+
+func TestRequestsInFlight(t *testing.T) {
+	m := New(BuildInfo{})
+	var r exchange.Record
+	for _, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, "0"},
+		{func() { m.Begin(t.Context(), &r) }, "1"},
+		{func() { m.Begin(t.Context(), &r) }, "2"},
+		{func() { m.End(t.Context(), &r) }, "1"},
+		{func() { m.End(t.Context(), &r) }, "0"},
+	} {
+		step.do()
+		if got, want := scrape(t, m, "http_requests_in_flight")[0], "http_requests_in_flight "+step.want; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestAttemptsAreCountedAsTheyEnd(t *testing.T) {
+	m := New(BuildInfo{})
+	r := &exchange.Record{Route: "orders"}
+	reset := &exchange.Failure{Kind: exchange.FailedReset, Err: errors.New("EOF")}
+	send(m, r, exchange.Attempt{Number: 1, Upstream: "v1", Failure: reset})
+	send(m, r, exchange.Attempt{Number: 2, Upstream: "v1", Status: 503})
+	send(m, r, exchange.Attempt{Number: 3, Upstream: "v1", Status: 503, Replays: 2})
+	send(m, r, exchange.Attempt{Number: 4, Upstream: "v2", Status: 200})
+	want := []string{
+		`upstream_requests_total{code="200",route="orders",upstream="v2"} 1`,
+		`upstream_requests_total{code="503",route="orders",upstream="v1"} 2`,
+		`upstream_requests_total{code="replayed",route="orders",upstream="v1"} 2`,
+		`upstream_requests_total{code="reset",route="orders",upstream="v1"} 1`,
+		`upstream_request_duration_seconds_count{route="orders",upstream="v1"} 3`,
+		`upstream_request_duration_seconds_count{route="orders",upstream="v2"} 1`,
+	}
+	slices.Sort(want)
+	got := nonzero(scrape(t, m, "upstream_requests_total", "upstream_request_duration_seconds_count"))
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecisionsAreCounted(t *testing.T) {
+	tests := []struct {
+		name     string
+		decision exchange.Decision
+		want     []string // beside policy_decisions_total
+	}{
+		{"a pass", exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Pass}, nil},
+		{"a refusal", exchange.Decision{Kind: exchange.RateLimit, Policy: "p", Outcome: exchange.Refuse, Reason: exchange.RateLimited}, nil},
+		{"a retry", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Act, Reason: "503"},
+			[]string{`retries_total{reason="503",route="orders"} 1`}},
+		{"a retry that would have been", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Shadow, Reason: "503"}, nil},
+		{"a budget that is spent", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.BudgetExhausted},
+			[]string{`retry_budget_exhausted_total{route="orders"} 1`}},
+		{"a delay", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultDelay},
+			[]string{`faults_injected_total{fault="p",route="orders",type="delay"} 1`}},
+		{"an abort", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultAbort},
+			[]string{`faults_injected_total{fault="p",route="orders",type="abort"} 1`}},
+		{"a fault that would have been", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Shadow, Reason: exchange.FaultAbort}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := New(BuildInfo{})
+			r := &exchange.Record{Route: "orders"}
+			r.Note(tt.decision)
+			m.End(t.Context(), r)
+			d := tt.decision
+			want := append([]string{fmt.Sprintf(
+				`policy_decisions_total{kind=%q,outcome=%q,policy="p",reason=%q,route="orders"} 1`, d.Kind, d.Outcome, d.Reason,
+			)}, tt.want...)
+			slices.Sort(want)
+			got := nonzero(scrape(t, m, "policy_decisions_total", "retries_total",
+				"retry_budget_exhausted_total", "faults_injected_total"))
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("series (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSeriesStayFewUnderHostileRequests(t *testing.T) {
+	m := New(BuildInfo{})
+	m.Routes([]string{"orders"})
+	random := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		b := make([]byte, 1+random.IntN(8))
+		for i := range b {
+			b[i] = byte(random.UintN(256))
+		}
+		return string(b)
+	}
+	for range 5000 {
+		r := &exchange.Record{
+			ID: word(), Method: word(), Path: word(), Host: word(), Proto: word(),
+			Route: "orders", Upstream: "orders", Status: 403,
+			RequestHeader: http.Header{word(): {word()}},
+			Took:          time.Duration(random.Int64N(int64(time.Minute))),
+		}
+		r.Identify(&exchange.Principal{Subject: word()})
+		r.Note(exchange.Decision{Kind: exchange.Authz, Policy: "rbac", Outcome: exchange.Refuse, Reason: exchange.RuleDenied, Detail: word()})
+		send(m, r, exchange.Attempt{Upstream: "orders", Endpoint: word(), Status: 200})
+		m.End(m.Begin(t.Context(), r), r)
+	}
+	// Two routes have 5 + 14 + 1 series from the start (codes, histogram,
+	// budget), five have no route, and the 5000 requests add a code, an
+	// attempt, its histogram and a decision.
+	const most = 2*(5+14+1) + 5 + 1 + 1 + 14 + 1
+	if got := scrape(t, m); len(got) > most {
+		t.Errorf("%d series, want at most %d:\n%s", len(got), most, strings.Join(got, "\n"))
+	}
+}
+
+// An increase is only seen from a series that was there before.
+func TestRoutesBeginAtZero(t *testing.T) {
+	m := New(BuildInfo{})
+	m.Routes([]string{"orders"})
+	got := scrape(t, m)
+	for _, want := range []string{
+		`http_requests_total{code="200",method="GET",route="orders"} 0`,
+		`http_requests_total{code="503",method="GET",route="orders"} 0`,
+		`http_requests_total{code="503",method="GET",route="none"} 0`,
+		`http_request_duration_seconds_count{route="orders"} 0`,
+		`retry_budget_exhausted_total{route="orders"} 0`,
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, strings.Join(got, "\n"))
+		}
+	}
+}
+
+func TestRoutesComeAndGo(t *testing.T) {
+	m := New(BuildInfo{})
+	series := func(route string) (n int) {
+		for _, s := range scrape(t, m) {
+			if strings.Contains(s, fmt.Sprintf("route=%q", route)) {
+				n++
+			}
+		}
+		return n
+	}
+	busy := &exchange.Record{Route: "old", Method: "GET", Status: 500}
+	busy.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Act, Reason: "503"})
+	busy.Note(exchange.Decision{Kind: exchange.Fault, Policy: "chaos", Outcome: exchange.Act, Reason: exchange.FaultAbort})
+
+	m.Routes([]string{"old", "kept"})
+	fresh := series("kept")
+	if fresh == 0 || series("old") != fresh || series("none") != fresh {
+		t.Fatalf("new routes have %d, %d and %d series, want as many, and some", fresh, series("old"), series("none"))
+	}
+	_, done := m.Attempt(t.Context(), busy, &exchange.Attempt{Upstream: "orders", Status: 200})
+	send(m, busy, exchange.Attempt{Upstream: "orders", Status: 200})
+	m.End(t.Context(), busy)
+	m.End(t.Context(), &exchange.Record{Route: "kept", Method: "GET", Status: 200})
+
+	m.Routes([]string{"kept", "new"})
+	if got := series("old"); got != 0 {
+		t.Errorf("a vanished route has %d series, want none", got)
+	}
+	if got := series("new"); got != fresh {
+		t.Errorf("a new route has %d series, want %d", got, fresh)
+	}
+	if got, want := nonzero(scrape(t, m, "http_requests_total")), `http_requests_total{code="200",method="GET",route="kept"} 1`; !slices.Contains(got, want) {
+		t.Errorf("after the reload %s, want %s to be kept", got, want)
+	}
+
+	done()
+	m.End(t.Context(), busy)
+	if got, want := scrape(t, m, "http_requests_total"), `http_requests_total{code="500",method="GET",route="old"} 1`; !slices.Contains(got, want) {
+		t.Errorf("a request that outlived its route is lost: %s", got)
+	}
+	m.Routes([]string{"kept"})
+	if old, gone := series("old"), series("new"); old != 0 || gone != 0 {
+		t.Errorf("after the next reload %d and %d series, want none", old, gone)
+	}
+	if series("none") == 0 {
+		t.Error("requests without a route have no series, want them to stay")
+	}
+}
+
+func TestLevelsAreReadAtTheScrape(t *testing.T) {
+	m := New(BuildInfo{})
+	names := []string{"circuit_breaker_state", "fault_active", "retry_budget_remaining"}
+	if got := scrape(t, m, names...); len(got) != 0 {
+		t.Errorf("before Levels: %s, want nothing", got)
+	}
+	now := Levels{
+		Breakers: []BreakerLevel{{"standard@orders", "half-open"}},
+		Faults:   []FaultLevel{{"chaos", true}, {"slow", false}},
+		Budgets:  []BudgetLevel{{"orders", 4.5}},
+	}
+	m.Levels(func() Levels { return now })
+	want := []string{
+		`circuit_breaker_state{name="standard@orders",state="closed"} 0`,
+		`circuit_breaker_state{name="standard@orders",state="half-open"} 1`,
+		`circuit_breaker_state{name="standard@orders",state="open"} 0`,
+		`fault_active{name="chaos"} 1`,
+		`fault_active{name="slow"} 0`,
+		`retry_budget_remaining{upstream="orders"} 4.5`,
+	}
+	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
+		t.Errorf("levels (-want +got):\n%s", diff)
+	}
+	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}}
+	want = []string{
+		`circuit_breaker_state{name="b",state="closed"} 0`,
+		`circuit_breaker_state{name="b",state="half-open"} 0`,
+		`circuit_breaker_state{name="b",state="isolated"} 1`,
+		`circuit_breaker_state{name="b",state="open"} 0`,
+	}
+	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
+		t.Errorf("levels, once they have changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestTransitionsBeginAtZero(t *testing.T) {
+	m := New(BuildInfo{})
+	m.Levels(func() Levels { return Levels{Breakers: []BreakerLevel{{"b", "closed"}}} })
+	transitions := func() []string { return scrape(t, m, "circuit_breaker_transitions_total") }
+	want := []string{
+		`circuit_breaker_transitions_total{from="closed",name="b",to="open"} 0`,
+		`circuit_breaker_transitions_total{from="half-open",name="b",to="closed"} 0`,
+		`circuit_breaker_transitions_total{from="half-open",name="b",to="open"} 0`,
+		`circuit_breaker_transitions_total{from="open",name="b",to="half-open"} 0`,
+	}
+	if diff := cmp.Diff(want, transitions()); diff != "" {
+		t.Errorf("before any (-want +got):\n%s", diff)
+	}
+	for _, e := range []exchange.Event{
+		{Kind: exchange.CircuitBreaker, Name: "b", From: "closed", To: "open"},
+		{Kind: exchange.Fault, Name: "b", From: "closed", To: "open"},
+		{Kind: "reload", Name: "b"},
+	} {
+		if err := m.Event(e); err != nil {
+			t.Errorf("Event(%v) = %v, want nil", e, err)
+		}
+	}
+	want = []string{`circuit_breaker_transitions_total{from="closed",name="b",to="open"} 1`}
+	if diff := cmp.Diff(want, nonzero(transitions())); diff != "" {
+		t.Errorf("after one (-want +got):\n%s", diff)
+	}
+}
+
+func TestReloaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(BuildInfo{})
+		start := time.Now().Unix()
+		for _, step := range []struct {
+			ok          bool
+			success, at string
+		}{
+			{true, "1", fmt.Sprintf("%.9e", float64(start+60))},
+			{false, "0", fmt.Sprintf("%.9e", float64(start+60))},
+			{true, "1", fmt.Sprintf("%.9e", float64(start+180))},
+		} {
+			time.Sleep(time.Minute)
+			m.Reloaded(step.ok)
+			if got := testutil.ToFloat64(m.reloadOK); fmt.Sprint(got) != step.success {
+				t.Errorf("after Reloaded(%t) success = %v, want %s", step.ok, got, step.success)
+			}
+			if got := fmt.Sprintf("%.9e", testutil.ToFloat64(m.reloadTime)); got != step.at {
+				t.Errorf("after Reloaded(%t) time = %s, want %s", step.ok, got, step.at)
+			}
+		}
+	})
+}
+
+func TestNamesAreGoodPractice(t *testing.T) {
+	m := busy(t)
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, namespace+"_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// busy returns Metrics in which every metric has a series.
+func busy(t *testing.T) *Metrics {
+	m := New(BuildInfo{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26"})
+	m.Routes([]string{"orders"})
+	m.Levels(func() Levels {
+		return Levels{
+			Breakers: []BreakerLevel{{"b", "closed"}},
+			Faults:   []FaultLevel{{"chaos", true}},
+			Budgets:  []BudgetLevel{{"orders", 5}},
+		}
+	})
+	m.Reloaded(true)
+	r := &exchange.Record{Route: "orders", Method: "GET", Status: 200}
+	r.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Act, Reason: "503"})
+	r.Note(exchange.Decision{Kind: exchange.Fault, Policy: "chaos", Outcome: exchange.Act, Reason: exchange.FaultAbort})
+	send(m, r, exchange.Attempt{Upstream: "orders", Status: 200})
+	m.End(m.Begin(t.Context(), r), r)
+	return m
+}
+
+func TestHandlerSpeaksOpenMetrics(t *testing.T) {
+	server := httptest.NewServer(busy(t).Handler())
+	defer server.Close()
+	for accept, want := range map[string]string{
+		"": "text/plain",
+		"application/openmetrics-text;version=1.0.0": "application/openmetrics-text",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || !strings.HasPrefix(got, want) {
+			t.Errorf("asked for %q: %d %s, want 200 %s", accept, resp.StatusCode, got, want)
+		}
+		for _, series := range []string{
+			`sidecar_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
+			"go_goroutines ", "process_start_time_seconds ", "go_build_info{",
+		} {
+			if !strings.Contains(string(body), series) {
+				t.Errorf("asked for %q: no %s in the answer", accept, series)
+			}
+		}
+	}
+}
+
+// Requests, scrapes and reloads meet without a race, and no request is lost
+// on a route that stays.
+func TestConcurrentUse(t *testing.T) {
+	m := busy(t)
+	const workers, each = 4, 50
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range each {
+				r := &exchange.Record{Route: []string{"orders", "gone"}[i%2], Method: "PUT", Status: 200 + i%3}
+				send(m, r, exchange.Attempt{Upstream: "orders", Status: 200})
+				m.End(m.Begin(t.Context(), r), r)
+			}
+		})
+	}
+	for range 10 {
+		m.Routes([]string{"orders", "gone"})
+		scrape(t, m)
+		m.Routes([]string{"orders"})
+	}
+	wg.Wait()
+	total := 0.0
+	for status := range 3 {
+		total += testutil.ToFloat64(m.vectors.requests.WithLabelValues("orders", "PUT", fmt.Sprint(200+status)))
+	}
+	if want := float64(workers * each / 2); total != want {
+		t.Errorf("%v requests, want %v", total, want)
+	}
+}

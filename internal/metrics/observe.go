@@ -1,0 +1,66 @@
+package metrics
+
+import (
+	"context"
+	"net/http"
+
+	"sidecar/internal/exchange"
+)
+
+// Begin counts a request in.
+func (m *Metrics) Begin(ctx context.Context, _ *exchange.Record) context.Context {
+	m.inFlight.Inc()
+	return ctx
+}
+
+// Attempt returns a function that counts a when it has ended.
+func (m *Metrics) Attempt(ctx context.Context, r *exchange.Record, a *exchange.Attempt) (context.Context, func()) {
+	route := r.Route // read now: an attempt may outlive its record
+	return ctx, func() { m.routes.get(route).attempted(a) }
+}
+
+func (r *route) attempted(a *exchange.Attempt) {
+	key := attempt{upstream: a.Upstream, status: a.Status}
+	if a.Failure != nil {
+		key.status, key.failure = 0, a.Failure.Kind
+	}
+	r.attempts.get(key).Inc()
+	if a.Replays > 0 {
+		r.attempts.get(attempt{upstream: a.Upstream, failure: replayed}).Add(float64(a.Replays))
+	}
+	r.took.get(a.Upstream).Observe(a.Took.Seconds())
+}
+
+// End counts the request, and out, and what the policies said to it.
+func (m *Metrics) End(_ context.Context, r *exchange.Record) {
+	m.inFlight.Dec()
+	rt := m.routes.get(r.Route)
+	rt.requests.get(request{known(r.Method), r.Status}).Inc()
+	rt.duration.Observe(r.Took.Seconds())
+	decisions := r.Decisions()
+	for i := range decisions {
+		d := &decisions[i]
+		for _, c := range rt.decisions.get(decision{d.Kind, d.Policy, d.Outcome, d.Reason}) {
+			c.Inc()
+		}
+	}
+}
+
+// Event counts a breaker's transitions. It never objects.
+func (m *Metrics) Event(e exchange.Event) error {
+	if e.Kind == exchange.CircuitBreaker {
+		m.transitions.WithLabelValues(e.Name, e.From, e.To).Inc()
+	}
+	return nil
+}
+
+// known returns method, or _OTHER for one that is not in RFC 9110 section
+// 9.3 or RFC 5789: what clients invent must not make series.
+func known(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return method
+	}
+	return "_OTHER"
+}

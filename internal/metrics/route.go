@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sidecar/internal/exchange"
+)
+
+// route holds the series of one route.
+type route struct {
+	duration  prometheus.Observer
+	requests  memo[request, prometheus.Counter]
+	attempts  memo[attempt, prometheus.Counter]
+	took      memo[string, prometheus.Observer] // by upstream
+	decisions memo[decision, []prometheus.Counter]
+}
+
+// What tells the series of one route apart.
+type (
+	request struct {
+		method string
+		status int
+	}
+	attempt struct {
+		upstream string
+		status   int
+		failure  exchange.FailureKind
+	}
+	decision struct {
+		kind, policy string
+		outcome      exchange.Outcome
+		reason       exchange.Reason
+	}
+)
+
+// replayed stands in attempt.failure for a call that net/http's Transport
+// wrote again by itself.
+const replayed exchange.FailureKind = "replayed"
+
+// Routes says which routes there are; it is called at start and after each
+// reload. The series that alerts divide by and watch begin at 0, so that the
+// first failure shows as an increase. The series of a route that is gone go
+// with it; a request that outlives its route brings them back until the next
+// reload, so it is not lost.
+func (m *Metrics) Routes(names []string) {
+	names = append(slices.Clone(names), exchange.NoRouteName)
+	m.routes.retain(
+		func(name string) bool { return slices.Contains(names, name) },
+		func(gone string) {
+			for _, v := range m.vectors.all() {
+				v.DeletePartialMatch(prometheus.Labels{"route": gone})
+			}
+		},
+	)
+	for _, name := range names {
+		m.routes.get(name).zero()
+	}
+}
+
+func newRoute(name string, v *vectors) *route {
+	r := &route{duration: v.duration.WithLabelValues(name)}
+	v.budgetSpent.WithLabelValues(name)
+	r.requests.make = func(k request) prometheus.Counter {
+		return v.requests.WithLabelValues(name, k.method, strconv.Itoa(k.status))
+	}
+	r.attempts.make = func(k attempt) prometheus.Counter {
+		code := string(k.failure)
+		if code == "" {
+			code = strconv.Itoa(k.status)
+		}
+		return v.attempts.WithLabelValues(name, k.upstream, code)
+	}
+	r.took.make = func(upstream string) prometheus.Observer {
+		return v.attemptTook.WithLabelValues(name, upstream)
+	}
+	r.decisions.make = func(k decision) []prometheus.Counter { return v.decided(name, k) }
+	return r
+}
+
+// zero makes the series that an error rate is made of. Which other codes and
+// methods a route has is known only when they come.
+func (r *route) zero() {
+	for _, status := range []int{200, 500, 502, 503, 504} {
+		r.requests.get(request{http.MethodGet, status})
+	}
+}
+
+// decided returns what a decision adds one to.
+func (v *vectors) decided(route string, k decision) []prometheus.Counter {
+	all := []prometheus.Counter{
+		v.decisions.WithLabelValues(route, k.kind, k.policy, string(k.outcome), string(k.reason)),
+	}
+	acted := k.outcome == exchange.Act
+	switch {
+	case k.kind == exchange.Retry && k.reason == exchange.BudgetExhausted:
+		all = append(all, v.budgetSpent.WithLabelValues(route))
+	case k.kind == exchange.Retry && acted:
+		all = append(all, v.retries.WithLabelValues(route, string(k.reason)))
+	case k.kind == exchange.Fault && acted:
+		does := strings.TrimPrefix(string(k.reason), "fault_")
+		all = append(all, v.faults.WithLabelValues(route, k.policy, does))
+	}
+	return all
+}
