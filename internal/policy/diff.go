@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// thing is a part of the file that changes as a whole.
+type thing struct {
+	name    string
+	print   string
+	restart bool // read once, when the process starts
+}
+
+// Diff returns what changed from old to next, a short line for each named
+// thing, in the order of the file. What is read once says that it needs a
+// restart.
+func Diff(old, next *File) []string {
+	var lines []string
+	before := map[string]thing{}
+	for _, t := range old.things() {
+		before[t.name] = t
+	}
+	for _, t := range next.things() {
+		was, ok := before[t.name]
+		delete(before, t.name)
+		switch {
+		case !ok:
+			lines = append(lines, t.name+" added")
+		case was.print != t.print && t.restart:
+			lines = append(lines, t.name+" changed: needs a restart")
+		case was.print != t.print:
+			lines = append(lines, t.name+" changed")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		lines = append(lines, name+" removed")
+	}
+	if reordered(old.Routes, next.Routes) {
+		lines = append(lines, "order of routes changed")
+	}
+	return lines
+}
+
+// things returns the parts of f.
+func (f *File) things() []thing {
+	var all []thing
+	add := func(path, name string, config any) {
+		all = append(all, thing{name: name, print: Fingerprint(config) + f.origin().contents(path)})
+	}
+	server := reflect.ValueOf(f.Server)
+	for _, field := range fieldsOf(server.Type()) {
+		add("", "server."+field.key, server.FieldByIndex(field.index).Interface())
+		all[len(all)-1].restart = field.key != "paths" && field.key != "shutdown"
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
+		add("upstreams."+name, "upstream "+name, f.Upstreams[name])
+	}
+	for kind, policies := range f.kinds() {
+		for _, name := range policies.names() {
+			add("policies."+kind+"."+name, kind+"/"+name, policies.get(name))
+		}
+	}
+	add("defaults", "defaults", f.Defaults)
+	for _, r := range f.Routes {
+		add(f.origin().route(r), "route "+r.Name, r)
+	}
+	add("telemetry.logs", "telemetry.logs", f.Telemetry.Logs)
+	return all
+}
+
+// contents returns a print of the files that are named at or below path.
+func (s *source) contents(path string) string {
+	var print strings.Builder
+	for _, at := range slices.Sorted(maps.Keys(s.reads)) {
+		if below, ok := strings.CutPrefix(at, path); ok && path != "" && below != "" && strings.ContainsRune(".[", rune(below[0])) {
+			fmt.Fprintf(&print, " %x", s.files[s.reads[at]])
+		}
+	}
+	return print.String()
+}
+
+// reordered reports whether the routes that both have stand in another order.
+func reordered(old, next []*Route) bool {
+	common := func(these, those []*Route) (names []string) {
+		for _, r := range these {
+			if slices.ContainsFunc(those, func(o *Route) bool { return o.Name == r.Name }) {
+				names = append(names, r.Name)
+			}
+		}
+		return names
+	}
+	return !slices.Equal(common(old, next), common(next, old))
+}

@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"iter"
+	"reflect"
+	"slices"
+)
+
+// policies are those of one kind, whatever their type.
+type policies struct{ reflect.Value }
+
+// kinds goes through Policies, in the order in which a request meets them.
+func (f *File) kinds() iter.Seq2[string, policies] {
+	return func(yield func(string, policies) bool) {
+		v := reflect.ValueOf(f.Policies)
+		for _, field := range fieldsOf(v.Type()) {
+			if !yield(field.key, policies{v.FieldByIndex(field.index)}) {
+				return
+			}
+		}
+	}
+}
+
+func (p policies) names() []string {
+	names := make([]string, 0, p.Len())
+	for _, key := range p.MapKeys() {
+		names = append(names, key.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (p policies) get(name string) any { return p.MapIndex(reflect.ValueOf(name)).Interface() }
+
+// entry is what use says about one kind, whatever its type.
+type entry struct {
+	kind   string
+	names  []string
+	inline bool
+	single bool // the kind allows one policy only
+}
+
+// entries returns what u says, kind by kind.
+func (u Use) entries() []entry {
+	var all []entry
+	v := reflect.ValueOf(u)
+	for _, field := range fieldsOf(v.Type()) {
+		ref := v.FieldByIndex(field.index)
+		kind, _ := reflect.TypeFor[Effective]().FieldByName(v.Type().FieldByIndex(field.index).Name)
+		all = append(all, entry{
+			kind:   field.key,
+			names:  ref.FieldByName("Names").Interface().([]string),
+			inline: !ref.FieldByName("Inline").IsNil(),
+			single: kind.Type.Kind() == reflect.Pointer,
+		})
+	}
+	return all
+}

@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"sidecar/internal/exchange"
+)
+
+// A protocol in Upgrade (RFC 9110 section 7.8).
+var upgradeShape = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$")
+
+// Validate reports every problem with r that the rest of the file is not
+// needed for.
+func (r *Route) Validate(report exchange.Report) {
+	if r.Name == "" {
+		report("name", "must be said: it stands in metrics and logs")
+	} else if problem := checkName(r.Name, false); problem != "" {
+		report("name", problem)
+	}
+	for i, protocol := range r.Upgrade {
+		at := fmt.Sprintf("upgrade[%d]", i)
+		switch {
+		case !upgradeShape.MatchString(protocol):
+			report(at, fmt.Sprintf("must be a protocol such as websocket, got %q", protocol))
+		case strings.EqualFold(protocol, "h2c"):
+			report(at, "must not be h2c: its requests would pass by every policy")
+		}
+	}
+}
+
+// A host name, or any name below one.
+var hostShape = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}\.)*[A-Za-z0-9_-]{0,62}$`)
+
+// Validate reports every problem with m.
+func (m *Match) Validate(report exchange.Report) {
+	if m.Path != "" && m.PathPrefix != "" {
+		report("pathPrefix", "must not stand beside path")
+	}
+	if m.Path != "" && m.Path[0] != '/' {
+		report("path", fmt.Sprintf("must begin with /, got %q", m.Path))
+	}
+	if m.PathPrefix != "" && m.PathPrefix[0] != '/' {
+		report("pathPrefix", fmt.Sprintf("must begin with /, got %q", m.PathPrefix))
+	}
+	exchange.Methods(report, "methods", m.Methods)
+	if _, notIP := netip.ParseAddr(m.Host); m.Host != "" && notIP != nil && (!hostShape.MatchString(m.Host) || len(m.Host) > 253) {
+		report("host", fmt.Sprintf("must be a host without port, or *.HOST for any below it, got %q", m.Host))
+	}
+	for name := range m.Headers {
+		exchange.HeaderName(report, "headers."+segment(name), name)
+	}
+}

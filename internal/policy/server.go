@@ -1,0 +1,92 @@
+package policy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// Validate reports every problem with s.
+func (s *Server) Validate(report exchange.Report) {
+	listeners := []struct{ key, address string }{
+		{"listen", s.Listen}, {"telemetry", s.Telemetry}, {"admin", s.Admin},
+	}
+	for i, l := range listeners {
+		if problem := checkAddress(l.address); problem != "" {
+			report(l.key, problem)
+			continue
+		}
+		for _, other := range listeners[:i] {
+			if samePlace(l.address, other.address) {
+				report(l.key, fmt.Sprintf("must not listen where %s does, %s, got %q", other.key, other.address, l.address))
+			}
+		}
+		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !isLoopback(host) {
+			report(l.key, fmt.Sprintf("must be a loopback address such as 127.0.0.1:9901, got %q", l.address))
+		}
+	}
+	if len(s.Protocols) == 0 {
+		report("protocols", "must have at least one of http1 and h2c")
+	}
+	for i, p := range s.Protocols {
+		at := fmt.Sprintf("protocols[%d]", i)
+		exchange.OneOf(report, at, p, HTTP1, H2C)
+		if slices.Contains(s.Protocols[:i], p) {
+			report(at, "is in the list already: "+p)
+		}
+	}
+	exchange.OneOf(report, "paths", s.Paths, PathsStrict, PathsRaw)
+}
+
+func checkAddress(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil && !hostShape.MatchString(host) {
+		return fmt.Sprintf("must be HOST:PORT or :PORT, got %q", address)
+	}
+	return ""
+}
+
+// samePlace reports whether a process cannot listen on both addresses.
+func samePlace(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	same := hostA == hostB || everywhere(hostA) || everywhere(hostB) ||
+		isLoopback(hostA) && isLoopback(hostB) && (hostA == "localhost" || hostB == "localhost")
+	return same && portA == portB && portA != "0"
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// Validate reports every problem with l. None of these may be without bound:
+// a client could hold a connection, or memory, for ever.
+func (l *Limits) Validate(report exchange.Report) {
+	exchange.Between(report, "readHeaderTimeout", l.ReadHeaderTimeout, time.Millisecond, 5*time.Minute)
+	exchange.Between(report, "idleTimeout", l.IdleTimeout, time.Millisecond, 24*time.Hour)
+	exchange.Range(report, "maxConnections", l.MaxConnections, 1, 1_000_000)
+	const least, most = exchange.Size(1 << 10), exchange.Size(16 << 20)
+	if l.MaxHeaderBytes < least || l.MaxHeaderBytes > most {
+		report("maxHeaderBytes", fmt.Sprintf("must be %v to %v, got %v", least, most, l.MaxHeaderBytes))
+	}
+}
+
+// Validate reports every problem with s.
+func (s *Shutdown) Validate(report exchange.Report) {
+	exchange.Between(report, "drainDelay", s.DrainDelay, 0, time.Hour)
+	exchange.Between(report, "timeout", s.Timeout, 0, 24*time.Hour)
+}

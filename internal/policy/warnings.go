@@ -1,0 +1,126 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sidecar/internal/authz"
+	"sidecar/internal/ratelimit"
+)
+
+// safeIdle is Node's keep-alive, the shortest among common servers.
+const safeIdle = 5 * time.Second
+
+// Warnings returns what is legal and probably not meant. f must be valid.
+func (f *File) Warnings() Problems {
+	ws := &warnings{File: f, used: map[string]bool{}}
+	anybody := false
+	for _, r := range f.Routes {
+		ws.used["upstreams."+r.Upstream] = true
+		anybody = ws.route(r) || anybody
+	}
+	if !anybody && !f.origin().partial {
+		ws.warn("routes", "nobody is authenticated on any route")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
+		at := "upstreams." + name
+		ws.unused(at, "no route goes to it")
+		if idle := f.Upstreams[name].Pool.IdleTimeout; idle >= safeIdle {
+			ws.warn(at+".pool.idleTimeout", fmt.Sprintf("should be shorter than the service's own keep-alive, "+
+				"often %v, or calls meet connections that are being closed, got %v", safeIdle, idle))
+		}
+	}
+	for kind, policies := range f.kinds() {
+		for _, name := range policies.names() {
+			ws.unused("policies."+kind+"."+name, "no route uses it")
+		}
+	}
+	return ws.all.sorted()
+}
+
+type warnings struct {
+	*File
+	used map[string]bool // by path
+	all  Problems
+}
+
+// unused warns about what no route uses, unless that is not known.
+func (ws *warnings) unused(path, text string) {
+	if !ws.used[path] && !ws.origin().partial {
+		ws.warn(path, text)
+	}
+}
+
+func (ws *warnings) warn(path, text string) {
+	ws.all = append(ws.all, ws.Problem(path, "warning: "+text))
+}
+
+// route warns about what r ends up with. It reports whether it authenticates.
+func (ws *warnings) route(r *Route) bool {
+	e, use := ws.Effective(r), ws.origin().route(r)+".use."
+	mark(ws.used, e.Validation...)
+	mark(ws.used, e.Authz...)
+	mark(ws.used, e.RateLimit...)
+	mark(ws.used, e.Fault...)
+	if e.Authn != nil {
+		mark(ws.used, *e.Authn)
+	}
+	if e.CircuitBreaker != nil {
+		mark(ws.used, *e.CircuitBreaker)
+	}
+	if e.Retry != nil {
+		mark(ws.used, *e.Retry)
+		c := e.Retry.Config
+		if all := time.Duration(c.MaxAttempts) * c.PerTryTimeout; e.Timeout > 0 && all > e.Timeout {
+			ws.warn(use+"retry", fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, e.Timeout))
+		}
+	}
+	if e.Authn != nil {
+		return true
+	}
+	for _, p := range e.Authz {
+		if what := asksWho(p.Config); what != "" {
+			ws.warn(use+"authz", fmt.Sprintf("%s asks for %s, and the route has no authn", p.Name, what))
+		}
+	}
+	for _, p := range e.RateLimit {
+		if key := keyOfWho(p.Config); key != "" {
+			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and the route has no authn", p.Name, key))
+		}
+	}
+	return false
+}
+
+func mark[C any](used map[string]bool, policies ...Named[C]) {
+	for _, p := range policies {
+		used[p.Path] = true
+	}
+}
+
+// asksWho returns what c wants to know about the principal, if anything.
+func asksWho(c authz.Config) string {
+	for _, rule := range c.Rules {
+		switch {
+		case len(rule.When.Roles) > 0:
+			return "roles"
+		case len(rule.When.Claims) > 0:
+			return "claims"
+		case len(rule.When.Principals) > 0:
+			return "principals"
+		}
+	}
+	return ""
+}
+
+// keyOfWho returns the key of c that needs a principal, if there is one.
+func keyOfWho(c ratelimit.Config) string {
+	for _, key := range c.Key {
+		if key == "principal" || strings.HasPrefix(key, "claim:") {
+			return key
+		}
+	}
+	return ""
+}
