@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"sidecar/internal/authz"
+	"sidecar/internal/breaker"
+	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
+	"sidecar/internal/policy"
+	"sidecar/internal/ratelimit"
+	"sidecar/internal/retry"
+	"sidecar/internal/upstream"
+	"sidecar/internal/validation"
+)
+
+// builder makes a Snapshot out of a policy file, with the state of the one
+// before. Each of its methods named after a kind makes that kind's stages of
+// one route, or none.
+type builder struct {
+	options   Options
+	pseudonym string
+	file      *policy.File
+	trusted   trusted
+	identity  []string
+	old       state
+	next      state
+	authned   map[string]*authz.Authn // by name: keys are read once
+	problems  policy.Problems
+}
+
+func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
+	b := &builder{
+		options: p.options, pseudonym: p.pseudonym, file: f,
+		trusted: policy.TrustedProxies(), identity: identityHeaders(f),
+		old: state{}, next: newState(), authned: map[string]*authz.Authn{},
+	}
+	if old != nil {
+		b.old = old.state
+	}
+	s := &Snapshot{
+		file: f, strictPaths: f.Server.Paths == policy.PathsStrict,
+		trusted: b.trusted, pseudonym: p.pseudonym, state: b.next,
+	}
+	for _, r := range f.Routes {
+		s.routes = append(s.routes, b.route(r))
+	}
+	for name, c := range f.Policies.Fault {
+		s.faults = append(s.faults, faults.Named{Name: name, Config: *c})
+	}
+	if len(b.problems) > 0 {
+		s.discard(&b.old)
+		return nil, b.problems
+	}
+	return s, nil
+}
+
+// identityHeaders returns the fields in which some route tells the upstream
+// who calls. On every route they are ours alone: on one that does not
+// authenticate, a client could else call itself whatever it likes.
+func identityHeaders(f *policy.File) []string {
+	var names []string
+	for _, r := range f.Routes {
+		if a := f.Effective(r).Authn; a != nil {
+			for name := range a.Config.ForwardClaims {
+				names = append(names, http.CanonicalHeaderKey(name))
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (b *builder) route(r *policy.Route) *route {
+	e := b.file.Effective(r)
+	up := b.upstream(r.Upstream)
+	rt := &route{
+		name: r.Name, upstream: r.Upstream, match: newMatch(r.Match),
+		gates: b.gates(e), leg: b.leg(r, e, up),
+	}
+	transport := wrap(b.innermost(up), rt.leg)
+	rt.seam = b.seam(r, deadline(e.Timeout, e.StreamIdleTimeout)(transport))
+	return rt
+}
+
+func (b *builder) upstream(name string) *upstream.Upstream {
+	c := b.file.Upstreams[name].Config
+	return b.old.upstreams.take(b.next.upstreams, name, c, func() *upstream.Upstream {
+		return upstream.New(name, c)
+	})
+}
+
+func (b *builder) innermost(up *upstream.Upstream) http.RoundTripper {
+	if b.options.Transport != nil {
+		return b.options.Transport
+	}
+	return up
+}
+
+func (b *builder) validation(e policy.Effective) []gate {
+	var gates []gate
+	for _, v := range e.Validation {
+		at := Stage{exchange.Validation, v.Name, v.Config.Line, v.Config}
+		gates = append(gates, gate{[]Stage{at}, validation.New(v.Name, v.Config).Check})
+	}
+	return gates
+}
+
+func (b *builder) authn(e policy.Effective) []gate {
+	if e.Authn == nil {
+		return nil
+	}
+	at := Stage{exchange.Authn, e.Authn.Name, e.Authn.Config.Line, e.Authn.Config}
+	a, ok := b.authned[e.Authn.Name]
+	if !ok && !b.file.Offline() {
+		var err error
+		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile); err != nil {
+			b.fail(e.Authn.Path, err)
+		}
+		b.authned[e.Authn.Name] = a
+	}
+	return []gate{{[]Stage{at}, a.Check}}
+}
+
+// fail keeps what a room found wrong with the section at path.
+func (b *builder) fail(path string, err error) {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, err := range joined.Unwrap() {
+			b.fail(path, err)
+		}
+		return
+	}
+	var field *exchange.FieldError
+	if errors.As(err, &field) {
+		b.problems = append(b.problems, b.file.Problem(path+"."+field.Field, field.Problem))
+		return
+	}
+	b.problems = append(b.problems, b.file.Problem(path, err.Error()))
+}
+
+func (b *builder) authz(e policy.Effective) []gate {
+	var gates []gate
+	for _, a := range e.Authz {
+		at := Stage{exchange.Authz, a.Name, a.Config.Line, a.Config}
+		gates = append(gates, gate{[]Stage{at}, authz.New(a.Name, a.Config).Check})
+	}
+	return gates
+}
+
+// rateLimit makes one gate of all limits: nothing is spent when one refuses.
+func (b *builder) rateLimit(e policy.Effective) []gate {
+	if len(e.RateLimit) == 0 {
+		return nil
+	}
+	var all []Stage
+	var limiters []*ratelimit.Limiter
+	for _, l := range e.RateLimit {
+		buckets := b.old.buckets.take(b.next.buckets, l.Name, l.Config, func() *ratelimit.Buckets {
+			return ratelimit.NewBuckets(l.Config)
+		})
+		limiters = append(limiters, ratelimit.New(l.Name, l.Config, buckets))
+		all = append(all, Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config})
+	}
+	return []gate{{all, ratelimit.NewGate(limiters...).Check}}
+}
+
+func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []layer) {
+	if e.CircuitBreaker == nil {
+		return nil, nil
+	}
+	c := e.CircuitBreaker.Config
+	name := e.CircuitBreaker.Name + "@" + r.Upstream
+	if c.Scope == breaker.ScopeRoute {
+		name = e.CircuitBreaker.Name + "@" + r.Name
+	}
+	s := b.old.breakers.take(b.next.breakers, name, c, func() *breaker.State {
+		return breaker.NewState(name, c, b.options.Random, b.tell)
+	})
+	br := breaker.New(c, s)
+	at := []Stage{{exchange.CircuitBreaker, name, c.Line, c}}
+	return []layer{{at, br.Admit}}, []layer{{at, br.Count}}
+}
+
+// tell passes on an event that has happened already.
+func (b *builder) tell(e exchange.Event) { _ = b.options.Observers.Event(e) }
+
+func (b *builder) retry(r *policy.Route, e policy.Effective) []layer {
+	if e.Retry == nil {
+		return nil
+	}
+	c := b.file.Upstreams[r.Upstream].RetryBudget
+	budget := b.old.budgets.take(b.next.budgets, r.Upstream, c, func() *retry.Budget {
+		return retry.NewBudget(c)
+	})
+	rt := retry.New(e.Retry.Name, e.Retry.Config, budget, b.options.Random)
+	at := Stage{exchange.Retry, e.Retry.Name, e.Retry.Config.Line, e.Retry.Config}
+	return []layer{{[]Stage{at}, rt.Wrap}}
+}
+
+// fault makes one layer of all faults: their delays add up.
+func (b *builder) fault(e policy.Effective) []layer {
+	if len(e.Fault) == 0 {
+		return nil
+	}
+	var all []Stage
+	var named []faults.Named
+	for _, f := range e.Fault {
+		named = append(named, faults.Named{Name: f.Name, Config: f.Config})
+		all = append(all, Stage{exchange.Fault, f.Name, f.Config.Line, f.Config})
+	}
+	return []layer{{all, faults.New(b.options.Faults, named).Wrap}}
+}

@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// trusted holds the peers whose word on others is believed.
+type trusted []netip.Prefix
+
+func (t trusted) holds(a netip.Addr) bool {
+	return slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// peer returns the address at the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// client returns who sends r. A trusted peer's X-Forwarded-For is read from
+// the right, where the nearest proxy writes, up to the first address that is
+// not trusted; what is left of that, or is no address, could be anybody's
+// invention.
+func (t trusted) client(r *http.Request) netip.Addr {
+	at := peer(r)
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !t.holds(at) {
+			break
+		}
+		next, ok := parseHop(hop)
+		if !ok {
+			break
+		}
+		at = next
+	}
+	return at
+}
+
+func parseHop(s string) (netip.Addr, bool) {
+	s = strings.TrimSpace(s)
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	return a.Unmap().WithZone(""), err == nil
+}
+
+// requestID returns the id that a trusted peer gave r, if it is well formed,
+// else a new one.
+func (t trusted) requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); validRequestID(id) && t.holds(peer(r)) {
+		return id
+	}
+	return newUUID()
+}
+
+func validRequestID(id string) bool {
+	if id == "" || len(id) > 128 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// newUUID returns a random UUID (RFC 9562 section 5.4).
+func newUUID() string {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[:8], u[:4])
+	hex.Encode(text[9:13], u[4:6])
+	hex.Encode(text[14:18], u[6:8])
+	hex.Encode(text[19:23], u[8:10])
+	hex.Encode(text[24:], u[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// newPseudonym returns the name under which this process stands in Via (RFC
+// 9110 section 7.6.3). Its random part tells two sidecars in a row, which are
+// no loop, from one that meets itself.
+func newPseudonym() string {
+	return "sidecar-" + strings.ToLower(rand.Text()[:8])
+}
+
+// hasVia reports whether h has been through pseudonym already.
+func hasVia(h http.Header, pseudonym string) bool {
+	for _, line := range h["Via"] {
+		for hop := range strings.SplitSeq(line, ",") {
+			if fields := strings.Fields(hop); len(fields) >= 2 && fields[1] == pseudonym {
+				return true
+			}
+		}
+	}
+	return false
+}

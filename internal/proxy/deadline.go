@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// deadline bounds an exchange in time. timeout runs until the response
+// headers; from then on idle bounds how long nothing may move in either
+// direction, so that large and endless bodies live. 0 is no bound.
+//
+// A gRPC call is a stream from its first message on, since its server may send
+// headers late; its own grpc-timeout bounds it to its end.
+func deadline(timeout, idle time.Duration) exchange.Layer {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
+			g := newGuard(r, idle)
+			g.begin(timeout)
+			resp, err := next.RoundTrip(r.WithContext(g.ctx))
+			if err != nil {
+				g.end()
+				return nil, err
+			}
+			if !g.stream() {
+				resp.Body.Close()
+				g.end()
+				return nil, context.Cause(g.ctx)
+			}
+			resp.Body = g.body(resp)
+			return resp, nil
+		})
+	}
+}
+
+// timedOut returns the cause with which a guard ends a call.
+func timedOut(what string, d time.Duration) error {
+	return &exchange.Failure{Kind: exchange.FailedTimeout, Err: fmt.Errorf("%s within %v", what, d)}
+}
+
+// guard watches one exchange on behalf of deadline.
+type guard struct {
+	x      *crossing
+	client *http.ResponseController
+	ctx    context.Context // of the upstream call
+	cancel context.CancelCauseFunc
+	idle   time.Duration
+	base   time.Time
+	last   atomic.Int64 // when something moved, since base
+	whole  *time.Timer  // the caller's own deadline; nil if none
+
+	mu        sync.Mutex // guards all below
+	timer     *time.Timer
+	streaming bool
+	ended     bool
+}
+
+func newGuard(r *http.Request, idle time.Duration) *guard {
+	x := crossingOf(r)
+	g := &guard{x: x, client: http.NewResponseController(&x.writer), idle: idle, base: time.Now()}
+	g.ctx, g.cancel = context.WithCancelCause(r.Context())
+	return g
+}
+
+// begin starts the time until the response headers.
+func (g *guard) begin(timeout time.Duration) {
+	rec := &g.x.rec
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if timeout > 0 {
+		g.timer = time.AfterFunc(timeout, func() { g.expire(timedOut("no response headers", timeout)) })
+	}
+	moved := g.progress
+	if rec.GRPC {
+		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
+			rec.Deadline = g.base.Add(limit)
+			g.whole = time.AfterFunc(limit, func() { g.cut(timedOut("grpc-timeout: no end of the call", limit)) })
+		}
+		moved = func() {
+			g.stream()
+			g.progress()
+		}
+	} else if timeout > 0 {
+		rec.Deadline = g.base.Add(timeout)
+	}
+	g.x.progressed.Store(&moved)
+}
+
+// expire ends the exchange for want of response headers. While we wait for
+// the client's body, the time was the client's.
+func (g *guard) expire(cause error) {
+	if g.x.rec.Uploading() {
+		g.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
+	}
+	g.cut(cause)
+}
+
+// cut ends the call. A wait for the client's body is woken by its connection's
+// read deadline, as no context does.
+func (g *guard) cut(cause error) {
+	if g.x.body.abort(cause) {
+		_ = g.client.SetReadDeadline(longAgo) // where that is not supported, the cancel has to do
+	}
+	g.cancel(cause)
+}
+
+var longAgo = time.Unix(1, 0)
+
+// stream goes from waiting for the response headers to watching for progress.
+// It reports false when the wait had ended the exchange already.
+func (g *guard) stream() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.streaming || g.ended {
+		return g.ctx.Err() == nil
+	}
+	if g.timer != nil && !g.timer.Stop() {
+		<-g.ctx.Done() // it has fired, and is about to cancel
+		return false
+	}
+	g.streaming = true
+	g.timer = nil
+	if g.idle > 0 {
+		g.progress()
+		g.timer = time.AfterFunc(g.idle, g.watch)
+	}
+	return true
+}
+
+func (g *guard) progress() { g.last.Store(int64(time.Since(g.base))) }
+
+// watch ends the exchange when nothing has moved for idle, else looks again
+// when that could be so.
+func (g *guard) watch() {
+	quiet := time.Since(g.base) - time.Duration(g.last.Load())
+	if quiet < g.idle {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !g.ended {
+			g.timer.Reset(g.idle - quiet)
+		}
+		return
+	}
+	kind := exchange.ByUpstream
+	if g.x.writer.writing.Load() {
+		kind = exchange.ByClient // it does not read
+	}
+	g.x.rec.Note(exchange.Decision{
+		Kind: kind, Policy: g.x.rec.Upstream, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
+		Detail: fmt.Sprintf("nothing moved for %v", g.idle),
+	})
+	g.x.rec.Because(exchange.StreamIdle)
+	g.cut(timedOut("no progress", g.idle))
+	// Wake whoever waits for the client, in either direction.
+	_ = g.client.SetReadDeadline(longAgo)
+	_ = g.client.SetWriteDeadline(longAgo)
+}
+
+// end releases everything. It may be called more than once.
+func (g *guard) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = true
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	if g.whole != nil {
+		g.whole.Stop()
+	}
+	g.cancel(nil)
+}
+
+// body returns the body of resp, watched.
+func (g *guard) body(resp *http.Response) io.ReadCloser {
+	watched := &watchedBody{ReadCloser: resp.Body, g: g}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return watched
+	}
+	tunnel, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return watched // ReverseProxy says what is wrong with it
+	}
+	return &watchedTunnel{watchedBody: watched, w: tunnel}
+}
+
+// watchedBody tells the guard of each part that comes from the upstream.
+type watchedBody struct {
+	io.ReadCloser
+	g *guard
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.g.progress()
+	}
+	if err != nil && err != io.EOF {
+		b.g.broke(err)
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.g.end()
+	return err
+}
+
+// broke says why a body ended before its end.
+func (g *guard) broke(err error) {
+	rec := &g.x.rec
+	cause := context.Cause(g.ctx)
+	fault := rec.ClientFault()
+	var refusal *exchange.Refusal
+	var failure *exchange.Failure
+	switch {
+	case fault != nil:
+		rec.Because(fault.Reason)
+	case errors.As(cause, &refusal):
+		rec.Because(refusal.Reason)
+	case errors.As(cause, &failure):
+		rec.Because(failure.Reason())
+	case cause != nil:
+		rec.Because(exchange.ClientClosed)
+	default:
+		rec.Because(exchange.UpstreamBody)
+		rec.Note(exchange.Decision{
+			Kind: exchange.ByUpstream, Policy: rec.Upstream, Outcome: exchange.Broken,
+			Reason: exchange.UpstreamBody, Detail: err.Error(),
+		})
+	}
+}
+
+// watchedTunnel is the upstream's end of an upgraded connection.
+type watchedTunnel struct {
+	*watchedBody
+	w io.Writer
+}
+
+// Read does not ask why the tunnel ended: either side may just hang up.
+func (t *watchedTunnel) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if n > 0 {
+		t.g.progress()
+	}
+	return n, err
+}
+
+func (t *watchedTunnel) Write(p []byte) (int, error) {
+	n, err := t.w.Write(p)
+	if n > 0 {
+		t.g.progress()
+	}
+	return n, err
+}

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// pass asks each gate in turn and notes what it says. It returns the first
+// refusal.
+func pass(gates []gate, r *http.Request) error {
+	rec := exchange.From(r.Context())
+	for _, g := range gates {
+		start := time.Now()
+		if err := g.check(r); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		for _, s := range g.stages {
+			rec.Note(exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line, Took: took})
+		}
+	}
+	return nil
+}
+
+// answer tells the client why it gets no answer from the upstream. It is the
+// only place that turns a refusal into a response.
+func answer(w http.ResponseWriter, r *http.Request, err error) {
+	rec := exchange.From(r.Context())
+	refusal := toRefusal(r, err)
+	rec.Note(refusal.Decision())
+	rec.Because(refusal.Reason)
+	if refusal.Reason == exchange.ClientClosed {
+		panic(http.ErrAbortHandler) // nobody is there to answer; end the connection
+	}
+	resp := refusal.Response(r, rec.ID)
+	maps.Copy(w.Header(), resp.Header)
+	if rec.ClientFault() != nil && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // what is left of its body is not worth reading
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body) // a client that has left is told of by its connection
+}
+
+// toRefusal says in a refusal what ended an exchange. The client's own fault
+// goes before all: what follows from it looks like anybody's.
+func toRefusal(r *http.Request, err error) *exchange.Refusal {
+	rec := exchange.From(r.Context())
+	if fault := rec.ClientFault(); fault != nil {
+		return fault
+	}
+	cause := context.Cause(r.Context()) // of the client's connection
+	var refusal *exchange.Refusal
+	if errors.As(err, &refusal) || errors.As(cause, &refusal) {
+		return refusal
+	}
+	if cause != nil {
+		return &exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientClosed, Note: cause.Error()}
+	}
+	var failure *exchange.Failure
+	if errors.As(err, &failure) {
+		return &exchange.Refusal{
+			Kind: exchange.ByUpstream, Policy: rec.Upstream, Reason: failure.Reason(), Note: failure.Err.Error(),
+		}
+	}
+	return &exchange.Refusal{Kind: exchange.ByProxy, Reason: exchange.InternalError, Note: err.Error()}
+}

@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// ServeHTTP takes r through the policy that holds when it arrives. It opens
+// the record, and seals it and hands it out when all is over.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := p.snapshot.Load()
+	p.inFlight.Add(1)
+	defer p.inFlight.Add(-1)
+
+	x := open(w, r, s.trusted, &p.draining)
+	ctx := context.WithValue(exchange.With(r.Context(), &x.rec), crossingKey{}, x)
+	ctx = p.options.Observers.Begin(ctx, &x.rec)
+	defer func() {
+		panicked := recover()
+		x.close(panicked)
+		p.options.Observers.End(ctx, &x.rec)
+		if panicked != nil || x.release() != nil {
+			panic(http.ErrAbortHandler) // the one that the server takes silently
+		}
+	}()
+
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &x.body
+		// An upstream may answer before it has read all. net/http would then
+		// read up to 256 KiB of the body by itself before it writes a header,
+		// and the upstream would miss them. HTTP/2 always is full duplex.
+		x.duplex = r.ProtoMajor == 1 && http.NewResponseController(w).EnableFullDuplex() == nil
+	}
+	s.serve(&x.writer, r)
+}
+
+// crossing is one request's way through the proxy: the record, and both ends
+// of the client's side.
+type crossing struct {
+	rec    exchange.Record
+	body   clientBody
+	writer writer
+	duplex bool // HTTP/1 with a body
+
+	// progressed is called for every part of a body that moves; set by the
+	// deadline before it calls on.
+	progressed atomic.Pointer[func()]
+}
+
+type crossingKey struct{}
+
+// crossingOf returns the crossing of r; outside the proxy, as in a test of one
+// layer, a throwaway one.
+func crossingOf(r *http.Request) *crossing {
+	if x, ok := r.Context().Value(crossingKey{}).(*crossing); ok {
+		return x
+	}
+	return &crossing{}
+}
+
+func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bool) *crossing {
+	x := &crossing{rec: exchange.Record{
+		ID: t.requestID(r), Start: time.Now(),
+		Method: r.Method, Host: r.Host, Path: r.URL.Path, Proto: r.Proto,
+		Client: t.client(r), GRPC: exchange.IsGRPC(r),
+		RequestHeader: r.Header, Route: exchange.NoRouteName,
+	}}
+	x.body = clientBody{ReadCloser: r.Body, x: x, ctx: r.Context()}
+	x.writer = writer{ResponseWriter: w, x: x, http1: r.ProtoMajor == 1, draining: draining}
+	return x
+}
+
+// close completes the record. panicked is what ended the exchange, if not its
+// handler.
+func (x *crossing) close(panicked any) {
+	rec := &x.rec
+	if panicked != nil && panicked != http.ErrAbortHandler {
+		rec.Note(exchange.Decision{
+			Kind: exchange.ByProxy, Outcome: exchange.Broken, Reason: exchange.InternalError,
+			Detail: fmt.Sprintf("panic: %v\n%s", panicked, debug.Stack()),
+		})
+		rec.Because(exchange.InternalError)
+	}
+	if rec.Status == 0 {
+		rec.Status = x.writer.status
+	}
+	if panicked == http.ErrAbortHandler {
+		rec.Because(exchange.ClientClosed) // the copy broke, and the upstream's body did not
+	}
+	rec.Seal()
+	if rec.Status == 0 {
+		rec.Status = statusOf(rec.Reason)
+	}
+	rec.BytesIn, rec.BytesOut = x.body.n.Load(), x.writer.n
+	rec.Took = time.Since(rec.Start)
+}
+
+// linger is how long a client may go on sending what nobody reads before its
+// connection is cut.
+const linger = 5 * time.Second
+
+// release gives the client's connection back to the server. Under full duplex
+// the server must not find the end of a body by itself: it would watch for the
+// client's leaving while it waits for the next request, and panic
+// (https://github.com/golang/go/issues/68560). An error means that the
+// connection still holds part of a body and must not be used again.
+func (x *crossing) release() error {
+	if !x.duplex || x.body.atEnd.Load() || x.writer.status < 200 {
+		return nil
+	}
+	client := http.NewResponseController(x.writer.ResponseWriter)
+	_ = client.Flush() // the answer first: the client may wait for it before it goes on
+	_ = client.SetReadDeadline(time.Now().Add(linger))
+	return x.body.ReadCloser.Close()
+}
+
+// statusOf returns what stands for the status of an answer that was never
+// begun.
+func statusOf(reason exchange.Reason) int {
+	if reason == "" {
+		return http.StatusOK // an empty answer: the server writes it
+	}
+	return reason.Answer().Status
+}
+
+// clientBody is the client's body. It remembers how reading it went wrong: on
+// the other side of the seam that would look like the upstream's failure.
+type clientBody struct {
+	io.ReadCloser
+	x   *crossing
+	ctx context.Context // of the client's connection
+	n   atomic.Int64
+
+	atEnd   atomic.Bool
+	mu      sync.Mutex // guards reading and aborted
+	reading bool
+	aborted error
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.end()
+	if n > 0 {
+		b.n.Add(int64(n))
+		b.x.progress()
+	}
+	switch {
+	case err == io.EOF:
+		b.atEnd.Store(true)
+	case err != nil:
+		b.blame(err)
+	}
+	return n, err
+}
+
+func (b *clientBody) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aborted != nil {
+		return b.aborted
+	}
+	b.reading = true
+	b.x.rec.SetUploading(true)
+	return nil
+}
+
+func (b *clientBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	b.x.rec.SetUploading(false)
+}
+
+// abort makes every later Read fail with err. It reports whether a Read waits
+// for the client just now; that one goes on waiting.
+func (b *clientBody) abort(err error) (waiting bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.aborted = err
+	return b.reading
+}
+
+func (b *clientBody) blame(err error) {
+	reason := exchange.ClientBody
+	switch {
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		return // our own side stopped reading
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		reason = exchange.ClientTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		// It may have left, or have said all it will: it may still listen.
+	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
+		reason = exchange.ClientClosed
+	}
+	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: err.Error()})
+}
+
+func (x *crossing) progress() {
+	if f := x.progressed.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// writer is the client's side of the answer. It has only Unwrap beside what
+// every ResponseWriter has: ReverseProxy flushes and hijacks through
+// http.ResponseController.
+type writer struct {
+	http.ResponseWriter
+	x        *crossing
+	http1    bool
+	draining *atomic.Bool
+	status   int
+	n        int64
+	writing  atomic.Bool
+}
+
+// Unwrap returns the server's own writer.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 {
+		w.status = status
+		h := w.Header()
+		w.x.rec.CopyHeader(h)
+		h.Set("X-Request-Id", w.x.rec.ID)
+		if w.http1 && w.draining.Load() {
+			h.Set("Connection", "close")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.writing.Store(true)
+	n, err := w.ResponseWriter.Write(p)
+	w.writing.Store(false)
+	w.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// ambiguity says why the path of r can be read in two ways, or breaks RFC 3986
+// section 3.3; "" when neither. What stands between us and the application may
+// decode, merge or climb where our rules did not, so such a path could pass a
+// rule under one reading and be served under the other.
+func ambiguity(r *http.Request) string {
+	raw := rawPath(r)
+	if raw == "" || raw[0] != '/' {
+		return "the path does not begin with a slash"
+	}
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '%':
+			if i+2 >= len(raw) {
+				return "the path ends within a percent-encoding"
+			}
+			switch strings.ToLower(raw[i+1 : i+3]) {
+			case "2f", "5c", "00":
+				return "the path holds an encoded slash, backslash or NUL"
+			}
+			i += 2
+		case c == '\\':
+			return "the path holds a backslash"
+		case !isPathChar(c):
+			return "the path holds a character that must be percent-encoded"
+		}
+	}
+	return ambiguousSegment(r.URL.Path)
+}
+
+func ambiguousSegment(path string) string {
+	segments := strings.Split(path[1:], "/")
+	for i, segment := range segments {
+		switch {
+		case segment == "." || segment == "..":
+			return "the path holds a dot segment"
+		case segment == "" && i < len(segments)-1:
+			return "the path holds an empty segment"
+		}
+		for _, c := range []byte(segment) {
+			if c < ' ' || c == 0x7f {
+				return "the path holds an encoded control character"
+			}
+		}
+	}
+	return ""
+}
+
+// isPathChar reports whether c may stand in a path as it is: pchar or a slash
+// (RFC 3986 section 3.3).
+func isPathChar(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return true
+	}
+	return strings.IndexByte("-._~!$&'()*+,;=:@/", c) >= 0
+}
+
+// rawPath returns the path of r as the client spelled it.
+func rawPath(r *http.Request) string {
+	target, _, _ := strings.Cut(r.RequestURI, "?")
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	// The absolute form: http://host/path (RFC 9112 section 3.2.2).
+	_, rest, ok := strings.Cut(target, "://")
+	if !ok {
+		return r.URL.EscapedPath()
+	}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return "/"
+}

@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"sidecar/internal/exchange"
+	"sidecar/internal/policy"
+)
+
+// route is where a request goes, and through what.
+type route struct {
+	name     string
+	upstream string
+	match    match
+	gates    []gate
+	leg      []layer
+	seam     http.Handler
+}
+
+// route returns the first route that takes r, or why r is taken nowhere.
+func (s *Snapshot) route(r *http.Request) (*route, error) {
+	if err := s.forwardable(r); err != nil {
+		return nil, err
+	}
+	for _, rt := range s.routes {
+		if rt.match.takes(r) {
+			return rt, nil
+		}
+	}
+	return nil, &exchange.Refusal{Kind: exchange.ByRoute, Policy: exchange.NoRouteName, Reason: exchange.NoRoute}
+}
+
+// forwardable refuses what no rule shall ever see.
+func (s *Snapshot) forwardable(r *http.Request) error {
+	refuse := func(reason exchange.Reason, detail string) error {
+		return &exchange.Refusal{Kind: exchange.ByProxy, Reason: reason, Detail: detail}
+	}
+	switch {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		return &exchange.Refusal{
+			Kind: exchange.ByProxy, Reason: exchange.MethodNotAllowed, Detail: r.Method + " is never forwarded",
+			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
+		}
+	case r.RequestURI == "*":
+		return refuse(exchange.PathAmbiguous, "* is never forwarded")
+	case s.strictPaths:
+		if problem := ambiguity(r); problem != "" {
+			return refuse(exchange.PathAmbiguous, problem)
+		}
+	}
+	if hasVia(r.Header, s.pseudonym) {
+		return refuse(exchange.LoopDetected, "")
+	}
+	for _, c := range []byte(r.Header.Get("Upgrade")) {
+		if c >= 0x80 {
+			return refuse(exchange.HeaderDenied, "the Upgrade field holds what no protocol's name does")
+		}
+	}
+	return nil
+}
+
+// match is a policy.Match, made ready.
+type match struct {
+	policy.Match
+	methods map[string]bool
+	host    string // lower case; begins with a dot for *.host
+	headers []exchange.Field
+}
+
+func newMatch(m policy.Match) match {
+	c := match{Match: m, host: strings.TrimPrefix(strings.ToLower(m.Host), "*")}
+	if len(m.Methods) > 0 {
+		c.methods = make(map[string]bool, len(m.Methods))
+		for _, method := range m.Methods {
+			c.methods[method] = true
+		}
+	}
+	for name, value := range m.Headers {
+		c.headers = append(c.headers, exchange.Field{Name: http.CanonicalHeaderKey(name), Value: value})
+	}
+	return c
+}
+
+func (m *match) takes(r *http.Request) bool {
+	if m.Path != "" && r.URL.Path != m.Path {
+		return false
+	}
+	if m.PathPrefix != "" && !hasPathPrefix(r.URL.Path, m.PathPrefix) {
+		return false
+	}
+	if m.methods != nil && !m.methods[r.Method] {
+		return false
+	}
+	if m.host != "" && !matchHost(hostOnly(r.Host), m.host) {
+		return false
+	}
+	for _, h := range m.headers {
+		values := r.Header[h.Name]
+		if len(values) == 0 || h.Value != "*" && !slices.Contains(values, h.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasPathPrefix reports whether path begins with prefix and goes on, if at
+// all, at a slash: /v1 takes /v1/x, not /v10.
+func hasPathPrefix(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
+}
+
+func matchHost(host, want string) bool {
+	if strings.HasPrefix(want, ".") {
+		return len(host) > len(want) && strings.EqualFold(host[len(host)-len(want):], want)
+	}
+	return strings.EqualFold(host, want)
+}
+
+// hostOnly returns host without its port, and without the dot that may end a
+// name.
+func hostOnly(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+}

@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"sidecar/internal/breaker"
+	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
+	"sidecar/internal/policy"
+	"sidecar/internal/ratelimit"
+	"sidecar/internal/retry"
+	"sidecar/internal/upstream"
+)
+
+// Snapshot is a policy made ready to run. It never changes; a reload makes
+// another one. What lives longer than it is in its state.
+type Snapshot struct {
+	file        *policy.File
+	applied     time.Time
+	routes      []*route
+	strictPaths bool
+	trusted     trusted
+	pseudonym   string
+	faults      []faults.Named
+	state       state
+}
+
+// state is what survives a reload that does not change its policy.
+type state struct {
+	breakers  kept[*breaker.State]
+	buckets   kept[*ratelimit.Buckets]
+	budgets   kept[*retry.Budget]
+	upstreams kept[*upstream.Upstream]
+}
+
+func newState() state {
+	return state{
+		breakers: kept[*breaker.State]{}, buckets: kept[*ratelimit.Buckets]{},
+		budgets: kept[*retry.Budget]{}, upstreams: kept[*upstream.Upstream]{},
+	}
+}
+
+// kept holds state objects by instance name.
+type kept[S comparable] map[string]instance[S]
+
+// instance is a state object and the policy it was made for.
+type instance[S comparable] struct {
+	fingerprint string
+	state       S
+}
+
+// take puts into next the instance called name: the one from k, if its policy
+// is the same, else a new one.
+func (k kept[S]) take(next kept[S], name string, config any, fresh func() S) S {
+	if have, ok := next[name]; ok {
+		return have.state // another route uses the same
+	}
+	want := instance[S]{fingerprint: policy.Fingerprint(config)}
+	if have, ok := k[name]; ok && have.fingerprint == want.fingerprint {
+		want.state = have.state
+	} else {
+		want.state = fresh()
+	}
+	next[name] = want
+	return want.state
+}
+
+// dropped calls drop for each instance that next did not take over.
+func (k kept[S]) dropped(next kept[S], drop func(name string, s S)) {
+	for _, name := range slices.Sorted(maps.Keys(k)) {
+		if next[name].state != k[name].state {
+			drop(name, k[name].state)
+		}
+	}
+}
+
+// start begins what runs beside requests.
+func (s *Snapshot) start(sw *faults.Switch) {
+	s.applied = time.Now()
+	sw.Sync(s.faults)
+}
+
+// stop ends what next did not take over.
+func (s *Snapshot) stop(next *Snapshot) { s.discard(&next.state) }
+
+func (s *Snapshot) discard(next *state) {
+	if next == nil {
+		next = &state{}
+	}
+	s.state.upstreams.dropped(next.upstreams, func(_ string, u *upstream.Upstream) { u.Retire() })
+	s.state.buckets.dropped(next.buckets, func(_ string, b *ratelimit.Buckets) { b.Close() })
+}
+
+// Reset returns the names of the state objects of s that next begins anew,
+// though it has them: what a reload forgot.
+func (s *Snapshot) Reset(next *Snapshot) []string {
+	var names []string
+	add := func(kind string, has bool, name string) {
+		if has {
+			names = append(names, kind+"/"+name)
+		}
+	}
+	s.state.breakers.dropped(next.state.breakers, func(name string, _ *breaker.State) {
+		_, has := next.state.breakers[name]
+		add(exchange.CircuitBreaker, has, name)
+	})
+	s.state.buckets.dropped(next.state.buckets, func(name string, _ *ratelimit.Buckets) {
+		_, has := next.state.buckets[name]
+		add(exchange.RateLimit, has, name)
+	})
+	s.state.budgets.dropped(next.state.budgets, func(name string, _ *retry.Budget) {
+		_, has := next.state.budgets[name]
+		add("retryBudget", has, name)
+	})
+	s.state.upstreams.dropped(next.state.upstreams, func(name string, _ *upstream.Upstream) {
+		_, has := next.state.upstreams[name]
+		add("pool", has, name)
+	})
+	return names
+}
+
+// serve takes r through its route.
+func (s *Snapshot) serve(w http.ResponseWriter, r *http.Request) {
+	rt, err := s.route(r)
+	if err != nil {
+		answer(w, r, err)
+		return
+	}
+	rec := exchange.From(r.Context())
+	rec.Route, rec.Upstream = rt.name, rt.upstream
+	if err := pass(rt.gates, r); err != nil {
+		answer(w, r, err)
+		return
+	}
+	rt.seam.ServeHTTP(w, r)
+}
+
+// File returns the policy file that s was built from.
+func (s *Snapshot) File() *policy.File { return s.file }
+
+// Applied returns when s became the policy.
+func (s *Snapshot) Applied() time.Time { return s.applied }
+
+// Routes returns the names of the routes, in order.
+func (s *Snapshot) Routes() []string {
+	names := make([]string, len(s.routes))
+	for i, rt := range s.routes {
+		names[i] = rt.name
+	}
+	return names
+}
+
+// Chain returns the stages of a route, from the client to the upstream, as
+// they were folded; nil for an unknown route.
+func (s *Snapshot) Chain(name string) []Stage {
+	i := slices.IndexFunc(s.routes, func(rt *route) bool { return rt.name == name })
+	if i < 0 {
+		return nil
+	}
+	var chain []Stage
+	for _, g := range s.routes[i].gates {
+		chain = append(chain, g.stages...)
+	}
+	for _, l := range s.routes[i].leg {
+		chain = append(chain, l.stages...)
+	}
+	up := s.file.Upstreams[s.routes[i].upstream]
+	return append(chain, Stage{exchange.ByUpstream, s.routes[i].upstream, up.Line, up})
+}
+
+// Breakers returns every breaker, by name.
+func (s *Snapshot) Breakers() []*breaker.State {
+	var all []*breaker.State
+	for _, name := range slices.Sorted(maps.Keys(s.state.breakers)) {
+		all = append(all, s.state.breakers[name].state)
+	}
+	return all
+}
+
+// Breaker returns the breaker called name.
+func (s *Snapshot) Breaker(name string) (*breaker.State, bool) {
+	b, ok := s.state.breakers[name]
+	return b.state, ok
+}
+
+// Budgets returns every upstream's retry budget, by the upstream's name.
+func (s *Snapshot) Budgets() map[string]*retry.Budget {
+	all := make(map[string]*retry.Budget, len(s.state.budgets))
+	for name, b := range s.state.budgets {
+		all[name] = b.state
+	}
+	return all
+}
