@@ -1,0 +1,136 @@
+package authz
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"sidecar/internal/exchange"
+)
+
+// issuer verifies the tokens of one issuer with its keys and its algorithms,
+// and no others (RFC 8725 sections 3.1 and 3.8).
+type issuer struct {
+	keys   keys
+	parser *jwt.Parser
+}
+
+func newIssuer(c IssuerConfig, ks keys, skew time.Duration) *issuer {
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(c.algorithms()),
+		jwt.WithIssuer(c.Issuer),
+		jwt.WithExpirationRequired(),
+		jwt.WithLeeway(skew),
+		jwt.WithStrictDecoding(),
+		// A number keeps its digits: an id of 17 figures would not survive
+		// as a float64.
+		jwt.WithJSONNumber(),
+	}
+	if len(c.Audiences) > 0 {
+		options = append(options, jwt.WithAudience(c.Audiences...))
+	}
+	return &issuer{keys: ks, parser: jwt.NewParser(options...)}
+}
+
+// issuerOf returns what token says in iss. It proves nothing: it only chooses
+// who verifies the token.
+func issuerOf(token string) (string, *rejection) {
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, ok := strings.Cut(rest, ".")
+	if !ok {
+		return "", invalid(noJWT)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return "", invalid(noJWT)
+	}
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	if json.Unmarshal(data, &claims) != nil {
+		return "", invalid(noJWT)
+	}
+	return claims.Issuer, nil
+}
+
+// verify returns the claims of token, or why it is not believed.
+func (i *issuer) verify(token string) (jwt.MapClaims, *rejection) {
+	claims := jwt.MapClaims{}
+	if _, err := i.parser.ParseWithClaims(token, claims, i.key); err != nil {
+		return nil, reject(err, claims)
+	}
+	if _, err := claims.GetSubject(); err != nil {
+		return nil, invalid("the sub claim must be a string")
+	}
+	return claims, nil
+}
+
+// key returns the keys that may verify t. Of the header only kid and alg are
+// read: a token that brings its own key (jwk, jku, x5u) brings nothing.
+func (i *issuer) key(t *jwt.Token) (any, error) {
+	if _, ok := t.Header["crit"]; ok {
+		// We understand no extension, so we must refuse all (RFC 7515
+		// section 4.1.11).
+		return nil, errCritical
+	}
+	kid, ok := t.Header["kid"].(string)
+	if _, there := t.Header["kid"]; there && !ok {
+		return nil, errUnknownKey
+	}
+	found, err := i.keys.find(kid, t.Method.Alg())
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	set := jwt.VerificationKeySet{}
+	for _, k := range found {
+		set.Keys = append(set.Keys, k)
+	}
+	return set, nil
+}
+
+const noJWT = "the token is not a JWT"
+
+var errCritical = errors.New("the token has a critical header that is not understood")
+
+// rejections are told by the first that holds. The errors' own texts are not
+// repeated: they may quote the token.
+var rejections = []struct {
+	is     error
+	detail string
+}{
+	{errCritical, errCritical.Error()},
+	{errNoKeyID, errNoKeyID.Error()},
+	{errUnknownKey, errUnknownKey.Error()},
+	{jwt.ErrTokenMalformed, noJWT},
+	{jwt.ErrTokenSignatureInvalid, "the signature or its algorithm is not accepted"},
+	{jwt.ErrTokenUnverifiable, "the algorithm of the signature is not accepted"},
+	{jwt.ErrTokenRequiredClaimMissing, "the token lacks a claim: exp, iss or aud"},
+	{jwt.ErrInvalidType, "a claim has the wrong type"},
+	{jwt.ErrTokenInvalidIssuer, "the token is from another issuer"},
+	{jwt.ErrTokenInvalidAudience, "the token is for another audience"},
+	{jwt.ErrTokenNotValidYet, "the token is not valid yet"},
+}
+
+// reject returns what is told of err.
+func reject(err error, claims jwt.MapClaims) *rejection {
+	for _, r := range rejections {
+		if errors.Is(err, r.is) {
+			return invalid(r.detail)
+		}
+	}
+	if !errors.Is(err, jwt.ErrTokenExpired) {
+		return invalid("the token is not valid")
+	}
+	why := &rejection{reason: exchange.TokenExpired, detail: "the token has expired"}
+	if exp, err := claims.GetExpirationTime(); err == nil && exp != nil {
+		why.detail = "the token expired " + time.Since(exp.Time).Truncate(time.Second).String() + " ago"
+	}
+	return why
+}

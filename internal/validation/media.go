@@ -1,0 +1,47 @@
+package validation
+
+import "strings"
+
+// mediaRanges are the media types that are accepted.
+type mediaRanges []mediaRange
+
+// mediaRange is type/subtype; * stands for any.
+type mediaRange struct{ typ, sub string }
+
+func newMediaRanges(types []string) mediaRanges {
+	var out mediaRanges
+	for _, t := range types {
+		typ, sub, _ := strings.Cut(strings.TrimSpace(t), "/")
+		out = append(out, mediaRange{strings.ToLower(typ), strings.ToLower(sub)})
+	}
+	return out
+}
+
+// match reports whether the Content-Type fields say one accepted type. Several
+// fields are none: the upstream might believe another of them than we do.
+func (ms mediaRanges) match(fields []string) bool {
+	if len(fields) != 1 {
+		return false
+	}
+	// Parameters do not matter, nor does case (RFC 9110 section 8.3.1).
+	media, _, _ := strings.Cut(fields[0], ";")
+	typ, sub, ok := strings.Cut(strings.Trim(media, " \t"), "/")
+	if !ok || typ == "" || sub == "" {
+		return false
+	}
+	for _, m := range ms {
+		if (m.typ == "*" || strings.EqualFold(m.typ, typ)) && (m.sub == "*" || strings.EqualFold(m.sub, sub)) {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the types as an Accept field lists them.
+func (ms mediaRanges) String() string {
+	list := make([]string, len(ms))
+	for i, m := range ms {
+		list[i] = m.typ + "/" + m.sub
+	}
+	return strings.Join(list, ", ")
+}
