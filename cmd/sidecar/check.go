@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"sidecar/internal/policy"
+	"sidecar/internal/proxy"
+)
+
+type checkCmd struct {
+	File    string `arg:"" help:"The policy file."`
+	Verbose bool   `short:"v" help:"Print each route's chain with the policies it ends up with."`
+	Offline bool   `help:"Do not read the files and variables that the policy names."`
+}
+
+// Run prints what is wrong, and fails if anything is.
+func (c checkCmd) Run(p *process) error {
+	f, err := policy.Load(c.File, policy.Options{Offline: c.Offline})
+	var s *proxy.Snapshot
+	if err == nil {
+		s, err = proxy.New(proxy.Options{}).Check(f)
+	}
+	var problems policy.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(p.stdout, problems)
+		return errSaid
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range f.Warnings() {
+		fmt.Fprintln(p.stdout, w)
+	}
+	if c.Verbose {
+		for _, r := range f.Routes {
+			printRoute(p.stdout, f, s, r)
+		}
+	}
+	routes := "routes"
+	if len(f.Routes) == 1 {
+		routes = "route"
+	}
+	fmt.Fprintf(p.stdout, "%s: ok, %d %s\n", c.File, len(f.Routes), routes)
+	return nil
+}
+
+// printRoute writes a route and its chain, with what each policy says in the
+// end, defaults included.
+func printRoute(w io.Writer, f *policy.File, s *proxy.Snapshot, r *policy.Route) {
+	e := f.Effective(r)
+	fmt.Fprintf(w, "route %s (line %d): %s -> %s, timeout %v, streamIdleTimeout %v\n",
+		r.Name, r.Line, policy.Inline(r.Match), r.Upstream, e.Timeout, e.StreamIdleTimeout)
+	for _, stage := range s.Chain(r.Name) {
+		where := "built in"
+		if stage.Line > 0 {
+			where = fmt.Sprintf("line %d", stage.Line)
+		}
+		if stage.Config == nil {
+			fmt.Fprintf(w, "  %s\n", stage)
+			continue
+		}
+		fmt.Fprintf(w, "  %s (%s): %s\n", stage, where, policy.Inline(stage.Config))
+	}
+}

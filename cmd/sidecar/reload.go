@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"sync"
+
+	"sidecar/internal/admin"
+	"sidecar/internal/logging"
+	"sidecar/internal/metrics"
+	"sidecar/internal/policy"
+	"sidecar/internal/proxy"
+)
+
+// reloader makes a policy file the one that holds, and tells everybody whom
+// that concerns.
+type reloader struct {
+	load    func() (*policy.File, error)
+	proxy   *proxy.Proxy
+	log     *logging.Log
+	metrics *metrics.Metrics
+	health  *admin.Health
+
+	mu sync.Mutex // one reload at a time
+}
+
+// reload reads the policy again and applies it. A bad file changes nothing.
+func (r *reloader) reload(who string) (admin.Change, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.proxy.Snapshot()
+	f, err := r.load()
+	if err == nil {
+		err = r.apply(f)
+	}
+	r.health.Reloaded(err)
+	r.metrics.Reloaded(err == nil)
+	if err != nil {
+		r.refused(who, err)
+		return admin.Change{}, err
+	}
+	change := admin.Change{
+		Changed: orEmpty(policy.Diff(before.File(), f)),
+		Reset:   orEmpty(before.Reset(r.proxy.Snapshot())),
+	}
+	r.log.Logger().Info("policy reloaded", "file", f.Name(), "hash", f.Hash(), "who", who,
+		"changed", change.Changed, "reset", change.Reset)
+	return change, nil
+}
+
+// apply makes f the policy, and tells what lives longer than it.
+func (r *reloader) apply(f *policy.File) error {
+	if err := r.proxy.Apply(f); err != nil {
+		return err
+	}
+	r.log.Apply(f.Telemetry.Logs)
+	r.metrics.Routes(r.proxy.Snapshot().Routes())
+	for _, w := range f.Warnings() {
+		r.log.Logger().Warn(w.String())
+	}
+	return nil
+}
+
+func (r *reloader) refused(who string, err error) {
+	var problems policy.Problems
+	if !errors.As(err, &problems) {
+		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "error", err.Error())
+		return
+	}
+	lines := make([]string, len(problems))
+	for i, p := range problems {
+		lines[i] = p.String()
+	}
+	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "problems", lines)
+}
+
+func orEmpty(lines []string) []string {
+	if lines == nil {
+		return []string{}
+	}
+	return lines
+}
