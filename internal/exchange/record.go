@@ -51,6 +51,7 @@ type Record struct {
 	principal   *Principal
 	decisions   []Decision
 	attempts    int
+	waited      time.Duration
 	clientFault *Refusal
 	header      http.Header
 	forward     []Field
@@ -126,6 +127,24 @@ func (r *Record) Attempts() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.attempts
+}
+
+// Waited adds to the time that upstream calls took until they answered or
+// failed.
+func (r *Record) Waited(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.waited += d
+	}
+}
+
+// UpstreamTook returns how long upstream calls took, all together, until they
+// answered or failed. What lies between them is not in it, nor are bodies.
+func (r *Record) UpstreamTook() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waited
 }
 
 // BlameClient says that the client's side of the wire failed: a body that is

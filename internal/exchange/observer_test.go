@@ -1,0 +1,124 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// witness writes down what it sees, and how much those before it have put into
+// the context.
+type witness struct {
+	name  string
+	noEnd bool
+	book  *[]string
+}
+
+type witnessKey struct{}
+
+func (w witness) see(ctx context.Context, what string) context.Context {
+	seen, _ := ctx.Value(witnessKey{}).(string)
+	*w.book = append(*w.book, w.name+" "+what+" after "+seen)
+	return context.WithValue(ctx, witnessKey{}, seen+w.name)
+}
+
+func (w witness) Begin(ctx context.Context, _ *Record) context.Context { return w.see(ctx, "begin") }
+func (w witness) End(ctx context.Context, _ *Record)                   { w.see(ctx, "end") }
+
+func (w witness) Attempt(ctx context.Context, _ *Record, _ *Attempt) (context.Context, func()) {
+	ctx = w.see(ctx, "attempt")
+	if w.noEnd {
+		return ctx, nil
+	}
+	return ctx, func() { *w.book = append(*w.book, w.name+" attempt ends") }
+}
+
+// listener is a witness that hears events.
+type listener struct {
+	witness
+	objection error
+	heard     *[]Event
+}
+
+func (l listener) Event(e Event) error {
+	*l.heard = append(*l.heard, e)
+	return l.objection
+}
+
+func TestObserversSeeInOrder(t *testing.T) {
+	var book []string
+	all := Observers{
+		witness{name: "a", book: &book},
+		witness{name: "b", noEnd: true, book: &book},
+		witness{name: "c", book: &book},
+	}
+	r := &Record{}
+	ctx := all.Begin(t.Context(), r)
+	inner, end := all.Attempt(ctx, r, &Attempt{Number: 1})
+	end()
+	all.End(ctx, r)
+	want := []string{
+		"a begin after ", "b begin after a", "c begin after ab",
+		"a attempt after abc", "b attempt after abca", "c attempt after abcab",
+		"a attempt ends", "c attempt ends",
+		"a end after abc", "b end after abc", "c end after abc",
+	}
+	if !slices.Equal(book, want) {
+		t.Errorf("seen %q, want %q", book, want)
+	}
+	if got := inner.Value(witnessKey{}); got != "abcabc" {
+		t.Errorf("the attempt's context has passed %v, want all", got)
+	}
+}
+
+func TestNoObservers(t *testing.T) {
+	var nobody Observers
+	ctx := nobody.Begin(t.Context(), &Record{})
+	inner, end := nobody.Attempt(ctx, &Record{}, &Attempt{})
+	end()
+	nobody.End(ctx, &Record{})
+	if inner != t.Context() {
+		t.Error("nobody has changed the context")
+	}
+	if err := nobody.Event(Event{}); err != nil {
+		t.Errorf("nobody objects: %v", err)
+	}
+}
+
+// Everybody hears an event, whoever objects, and at the same time of day.
+func TestEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first, last []Event
+		disk, audit := errors.New("disk is full"), errors.New("audit is away")
+		all := Observers{
+			listener{witness{}, disk, &first},
+			witness{}, // hears none
+			listener{witness{}, audit, &last},
+		}
+		err := all.Event(Event{Kind: Fault, Name: "chaos"})
+		if !errors.Is(err, disk) || !errors.Is(err, audit) {
+			t.Errorf("the objections are %v, want both", err)
+		}
+		now := time.Now()
+		want := []Event{{Time: now, Kind: Fault, Name: "chaos"}}
+		if !reflect.DeepEqual(first, want) || !reflect.DeepEqual(last, want) {
+			t.Errorf("heard %+v and %+v, want %+v by both", first, last, want)
+		}
+
+		earlier := now.Add(-time.Minute)
+		if err := all[:2].Event(Event{Time: earlier}); !errors.Is(err, disk) || !first[1].Time.Equal(earlier) {
+			t.Errorf("an event of its own time: %v, heard at %v, want %v", err, first[1].Time, earlier)
+		}
+	})
+}
+
+func TestNobodyObjects(t *testing.T) {
+	var heard []Event
+	if err := (Observers{listener{witness{}, nil, &heard}}).Event(Event{}); err != nil || len(heard) != 1 {
+		t.Errorf("%v, heard %d, want no objection and one event", err, len(heard))
+	}
+}

@@ -1,0 +1,175 @@
+package exchange
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// What clients and dashboards hold us to: a word is never renamed, and what it
+// means never changes.
+func TestReasonAnswers(t *testing.T) {
+	const ours = "urn:sidecar:problem:"
+	tests := []struct {
+		reason       Reason
+		word         string
+		status, grpc int
+		typ          string
+	}{
+		{PathAmbiguous, "path_ambiguous", 400, 3, ours + "path_ambiguous"},
+		{LoopDetected, "loop_detected", 508, 13, ours + "loop_detected"},
+		{NoRoute, "no_route", 404, 12, ours + "no_route"},
+		{MethodNotAllowed, "method_not_allowed", 405, 3, ours + "method_not_allowed"},
+		{URITooLong, "uri_too_long", 414, 3, ours + "uri_too_long"},
+		{BodyTooLarge, "body_too_large", 413, 3, ours + "body_too_large"},
+		{BadContentType, "bad_content_type", 415, 3, ours + "bad_content_type"},
+		{HeaderMissing, "header_missing", 400, 3, ours + "header_missing"},
+		{HeaderDenied, "header_denied", 400, 3, ours + "header_denied"},
+		{TokenMissing, "token_missing", 401, 16, ours + "token_missing"},
+		{TokenMalformed, "token_malformed", 400, 3, ours + "token_malformed"},
+		{TokenInvalid, "token_invalid", 401, 16, ours + "token_invalid"},
+		{TokenExpired, "token_expired", 401, 16, ours + "token_expired"},
+		{IssuerUnknown, "issuer_unknown", 401, 16, ours + "issuer_unknown"},
+		{RuleDenied, "rbac_denied", 403, 7, ours + "rbac_denied"},
+		{NoAllowRule, "no_allow_rule", 403, 7, ours + "no_allow_rule"},
+		{RateLimited, "rate_limited", 429, 8, "https://iana.org/assignments/http-problem-types#quota-exceeded"},
+		{BreakerOpen, "breaker_open", 503, 14, ours + "breaker_open"},
+		{BreakerProbeFull, "breaker_probe_full", 503, 14, ours + "breaker_probe_full"},
+		{UpstreamConnect, "upstream_connect", 502, 14, ours + "upstream_connect"},
+		{UpstreamReset, "upstream_reset", 502, 14, ours + "upstream_reset"},
+		{UpstreamProtocol, "upstream_protocol", 502, 14, ours + "upstream_protocol"},
+		{UpstreamTimeout, "upstream_timeout", 504, 4, ours + "upstream_timeout"},
+		{ClientBody, "client_body", 400, 3, ours + "client_body"},
+		{ClientTimeout, "client_timeout", 408, 3, ours + "client_timeout"},
+		{ClientClosed, "client_closed", 499, 1, ours + "client_closed"},
+		{FaultInjected, "fault_injected", 503, 14, ours + "fault_injected"},
+		{Draining, "draining", 503, 14, ours + "draining"},
+		{InternalError, "internal_error", 500, 13, ours + "internal_error"},
+	}
+	seen := map[Reason]bool{}
+	for _, tt := range tests {
+		if string(tt.reason) != tt.word {
+			t.Errorf("a reason is called %q, want %q", tt.reason, tt.word)
+		}
+		got := tt.reason.Answer()
+		want := Answer{Status: tt.status, Type: tt.typ, Title: got.Title, GRPC: tt.grpc}
+		if got != want {
+			t.Errorf("%s answers %+v, want %+v", tt.reason, got, want)
+		}
+		seen[tt.reason] = true
+	}
+	for reason := range answers {
+		if !seen[reason] {
+			t.Errorf("%s answers, and this table does not say how", reason)
+		}
+	}
+}
+
+// The gRPC code follows from the status, as docs promise it.
+func TestGRPCFollowsStatus(t *testing.T) {
+	byStatus := map[int]int{401: 16, 403: 7, 404: 12, 429: 8, 499: 1, 502: 14, 503: 14, 504: 4}
+	for reason, a := range answers {
+		want, ok := byStatus[a.Status]
+		switch {
+		case ok:
+		case a.Status < 500:
+			want = 3
+		default:
+			want = 13
+		}
+		if a.GRPC != want {
+			t.Errorf("%s is %d and gRPC %d, want gRPC %d", reason, a.Status, a.GRPC, want)
+		}
+	}
+}
+
+func TestTitles(t *testing.T) {
+	byTitle := map[string]Reason{}
+	for reason, a := range answers {
+		if a.Title == "" || strings.ContainsAny(a.Title, "%.\n") {
+			t.Errorf("%s: title %q, want a constant phrase", reason, a.Title)
+		}
+		if other, ok := byTitle[a.Title]; ok {
+			t.Errorf("%s and %s have the same title", reason, other)
+		}
+		byTitle[a.Title] = reason
+	}
+}
+
+func TestReasonsThatNeverAnswer(t *testing.T) {
+	told, silent := constants(t)
+	for name, reason := range told {
+		if _, ok := answers[reason]; !ok {
+			t.Errorf("%s has no row in answers, and is not among those that never answer", name)
+		}
+	}
+	if len(told) != len(answers) {
+		t.Errorf("answers has %d rows, want %d: one for each constant", len(answers), len(told))
+	}
+	if len(silent) == 0 {
+		t.Error("no constant is among those that never answer")
+	}
+	for name, reason := range silent {
+		if _, ok := answers[reason]; ok {
+			t.Errorf("%s has a row in answers, but is said never to answer", name)
+		}
+	}
+	for _, reason := range append(slices.Collect(maps.Values(silent)), "", "made_up") {
+		if got, want := reason.Answer(), InternalError.Answer(); got != want {
+			t.Errorf("%q answers %+v, want internal_error's %+v", reason, got, want)
+		}
+	}
+}
+
+// constants returns, by name, the Reasons in reason.go that answer a client
+// and those that never do.
+func constants(t *testing.T) (told, silent map[string]Reason) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, silent = map[string]Reason{}, map[string]Reason{}
+	words := map[Reason]string{}
+	for _, d := range f.Decls {
+		group, ok := d.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
+		}
+		into := told
+		if strings.Contains(group.Doc.Text(), "never answer") {
+			into = silent
+		}
+		for _, s := range group.Specs {
+			spec := s.(*ast.ValueSpec)
+			if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Reason" {
+				continue
+			}
+			name := spec.Names[0].Name
+			word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if other, ok := words[Reason(word)]; ok {
+				t.Errorf("%s and %s are the same word %q", name, other, word)
+			}
+			words[Reason(word)] = name
+			into[name] = Reason(word)
+		}
+	}
+	return told, silent
+}
+
+func TestClientFault(t *testing.T) {
+	blamed := []Reason{BodyTooLarge, ClientBody, ClientClosed, ClientTimeout}
+	for reason := range answers {
+		if got, want := reason.ClientFault(), slices.Contains(blamed, reason); got != want {
+			t.Errorf("%s is the client's fault on the wire: %v, want %v", reason, got, want)
+		}
+	}
+}
