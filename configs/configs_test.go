@@ -1,0 +1,89 @@
+package configs_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"sidecar/configs"
+	"sidecar/internal/policy"
+	"sidecar/internal/proxy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Every policy file that we hand out is good, on whatever machine.
+func TestEveryFileLoads(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("found %v, %v, want demo.yaml, minimal.yaml and readme.yaml at least", files, err)
+	}
+	for _, file := range append(files, "../deploy/k8s/sidecar.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			readIf(t, file)
+			f, err := policy.Load(file, policy.Options{Offline: true})
+			if err != nil {
+				t.Fatalf("the policy is not good:\n%v", err)
+			}
+			if _, err := proxy.New(proxy.Options{}).Check(f); err != nil {
+				t.Errorf("the policy cannot be applied:\n%v", err)
+			}
+		})
+	}
+}
+
+// readIf returns the content of a file, and skips the test when there is none.
+func readIf(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("there is no %s", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestDemoApplies(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "demo.secret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := policy.Parse("demo.yaml", configs.Demo, policy.Options{LookupEnv: func(name string) (string, bool) {
+		if name != "DEMO_SECRET_FILE" {
+			return "", false
+		}
+		return secret, true
+	}})
+	if err != nil {
+		t.Fatalf("the demo's policy is not good:\n%v", err)
+	}
+	p := proxy.New(proxy.Options{})
+	defer p.Close()
+	if err := p.Apply(f); err != nil {
+		t.Fatalf("the demo's policy cannot be applied:\n%v", err)
+	}
+}
+
+// What the README shows is what configs/readme.yaml holds, so that what people
+// paste works.
+func TestReadmeShowsFile(t *testing.T) {
+	readme := readIf(t, "../README.md")
+	want, err := os.ReadFile("readme.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := bytes.Cut(readme, []byte("```yaml\n"))
+	got, _, closed := bytes.Cut(rest, []byte("```"))
+	if !ok || !closed {
+		t.Fatal("README.md has no ```yaml block")
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the first YAML block of README.md is not configs/readme.yaml: got\n%s\nwant\n%s", got, want)
+	}
+}
