@@ -304,21 +304,13 @@ func TestADrainUnderLoadFailsNoRequest(t *testing.T) {
 	for range 3 {
 		r := run(t, minimal(well(t)))
 		l := newLoad(r.data)
-		for l.sent.Load() < 200 {
-			time.Sleep(time.Millisecond)
-		}
+		eventually(t, "200 requests", func() bool { return l.sent.Load() >= 200 })
 		r.signal(syscall.SIGTERM)
 		// Who balances the load stops sending once it is not ready.
-		for {
-			resp, err := http.Get(r.telemetry + "/readyz")
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusServiceUnavailable {
-				break
-			}
-		}
+		eventually(t, "not ready", func() bool {
+			status, _ := ask(t, "GET", r.telemetry+"/readyz", "")
+			return status == http.StatusServiceUnavailable
+		})
 		l.end(t)
 		if code := r.exit(); code != 0 {
 			t.Errorf("exit code %d, want 0", code)
@@ -391,12 +383,10 @@ func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
 func inFlight(t *testing.T, r *running, n int) {
 	t.Helper()
 	want := fmt.Sprintf("sidecar_http_requests_in_flight %d", n)
-	for range 1000 {
-		if _, text := ask(t, "GET", r.telemetry+"/metrics", ""); strings.Contains(text, want) {
-			return
-		}
-	}
-	t.Fatalf("the metrics never tell %q", want)
+	eventually(t, want, func() bool {
+		_, text := ask(t, "GET", r.telemetry+"/metrics", "")
+		return strings.Contains(text, want)
+	})
 }
 
 func TestFaultsAndBreakersAreChangedByAdmin(t *testing.T) {
@@ -517,16 +507,10 @@ func TestTheDemosLinesWorkWhenPasted(t *testing.T) {
 	}
 	r := start(t, []string{"DEMO_LISTEN=127.0.0.1:0", "DEMO_TELEMETRY=127.0.0.1:0", "DEMO_ADMIN=127.0.0.1:0"}, "demo")
 	var lines []string
-	for range 1000 {
+	eventually(t, "five lines to paste", func() bool {
 		lines = regexp.MustCompile(`(?m)^(curl|for) .*$`).FindAllString(r.out.String(), -1)
-		if len(lines) == 5 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if len(lines) != 5 {
-		t.Fatalf("the demo prints %d lines to paste, want 5:\n%s", len(lines), r.out)
-	}
+		return len(lines) == 5
+	})
 	var outs []string
 	for _, line := range lines {
 		out, err := exec.Command("sh", "-c", line).Output()

@@ -46,9 +46,15 @@ func TestWildcard(t *testing.T) {
 		pattern, s string
 		want       bool
 	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "a/b", true},
-		{"spiffe://a/*", "spiffe://a/b/c", true}, {"spiffe://a/*", "spiffe://b/", false},
-		{"a*b*c", "abbc", true}, {"a*b*c", "acb", false}, {"ab*ba", "aba", false},
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "a/b", true},
+		{"spiffe://a/*", "spiffe://a/b/c", true},
+		{"spiffe://a/*", "spiffe://b/", false},
+		{"a*b*c", "abbc", true},
+		{"a*b*c", "acb", false},
+		{"ab*ba", "aba", false},
 	}
 	for _, tt := range tests {
 		if got := newWildcard(tt.pattern).match(tt.s); got != tt.want {

@@ -316,13 +316,15 @@ func TestAToggleIsReadStrictly(t *testing.T) {
 		err        string // a part of it
 	}{
 		{name: "nothing", text: `{}`},
-		{name: "all", text: `{"percent": 5, "delay": {"fixed": "300ms", "jitter": "100ms"}, "abort": {"status": 503},
+		{
+			name: "all", text: `{"percent": 5, "delay": {"fixed": "300ms", "jitter": "100ms"}, "abort": {"status": 503},
 			"when": {"methods": ["GET"], "headers": {"X-Chaos": "*"}}, "duration": "5m"}`,
 			want: Toggle{
 				Percent: ptr(5.0), Delay: &Delay{300 * time.Millisecond, 100 * time.Millisecond}, Abort: &Abort{Status: 503},
 				When:     &When{Methods: []string{"GET"}, Headers: map[string]string{"X-Chaos": "*"}},
 				Duration: 5 * time.Minute,
-			}},
+			},
+		},
 		{name: "an unknown key", text: `{"percnt": 5}`, err: `unknown field "percnt"`},
 		{name: "an unknown key below", text: `{"abort": {"code": 5}}`, err: `unknown field "code"`},
 		{name: "an unknown key in delay", text: `{"delay": {"fix": "1s"}}`, err: `unknown field "fix"`},

@@ -58,7 +58,11 @@ func (s *settings) fields(attrs []slog.Attr, r *exchange.Record, notes []note) [
 	add(slog.Int64("bytes_in", r.BytesIn))
 	add(slog.Int64("bytes_out", r.BytesOut))
 	add(slog.Float64("duration_ms", float64(r.Took.Microseconds())/1e3))
-	add(slog.Int("attempts", r.Attempts()))
+	attempts := r.Attempts()
+	if attempts > 0 {
+		add(slog.Float64("upstream_ms", float64(r.UpstreamTook().Microseconds())/1e3))
+	}
+	add(slog.Int("attempts", attempts))
 	if r.Client.IsValid() {
 		add(slog.String("client", r.Client.String()))
 	}

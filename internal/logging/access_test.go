@@ -58,7 +58,7 @@ func TestLineOfRequest(t *testing.T) {
 			"one that was served", "json", with(),
 			`{"time":"2026-03-01T12:00:00.001234567Z","level":"INFO","msg":"request","request_id":"req-1",` +
 				`"method":"GET","path":"/v1/orders/42","host":"api.example.com","proto":"HTTP/1.1","route":"orders",` +
-				`"upstream":"orders","status":200,"bytes_in":12,"bytes_out":345,"duration_ms":1.234,"attempts":1,"client":"203.0.113.7"}`,
+				`"upstream":"orders","status":200,"bytes_in":12,"bytes_out":345,"duration_ms":1.234,"upstream_ms":0.9,"attempts":1,"client":"203.0.113.7"}`,
 		},
 		{
 			"one that was refused, with who asked and who decided", "json",
@@ -70,7 +70,7 @@ func TestLineOfRequest(t *testing.T) {
 			}),
 			`{"time":"2026-03-01T12:00:00.001234567Z","level":"INFO","msg":"request","request_id":"req-1",` +
 				`"method":"GET","path":"/v1/orders/42","host":"api.example.com","proto":"HTTP/1.1","route":"orders",` +
-				`"status":403,"reason":"rbac_denied","bytes_in":12,"bytes_out":345,"duration_ms":1.234,"attempts":1,` +
+				`"status":403,"reason":"rbac_denied","bytes_in":12,"bytes_out":345,"duration_ms":1.234,"upstream_ms":0.9,"attempts":1,` +
 				`"principal":"alice",` +
 				`"decisions":[{"kind":"authz","policy":"rbac","outcome":"refuse","reason":"rbac_denied","detail":"rule \"suspended\"","line":41}]}`,
 		},
@@ -79,7 +79,7 @@ func TestLineOfRequest(t *testing.T) {
 			with(decided(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Act, Reason: "503", Line: 41, Detail: "after 25ms"})),
 			`time=2026-03-01T12:00:00.001Z level=INFO msg=request request_id=req-1 ` +
 				`method=GET path=/v1/orders/42 host=api.example.com proto=HTTP/1.1 route=orders ` +
-				`upstream=orders status=200 bytes_in=12 bytes_out=345 duration_ms=1.234 attempts=1 client=203.0.113.7 ` +
+				`upstream=orders status=200 bytes_in=12 bytes_out=345 duration_ms=1.234 upstream_ms=0.9 attempts=1 client=203.0.113.7 ` +
 				`decisions="[retry/safe act 503 (line 41): after 25ms]"`,
 		},
 	}
@@ -115,8 +115,10 @@ func TestWhichRequestsHaveALine(t *testing.T) {
 		{"errors: a client that left", errors, "info", with(status(exchange.StatusClientClosed)), "INFO"},
 		{"errors: a body that broke after its 200", errors, "info", with(because(exchange.UpstreamBody)), "INFO"},
 		{"errors: a 200 that a policy would have refused", errors, "info", with(decided(shadow)), "INFO"},
-		{"errors: a 200 with a pass that has a reason", errors, "info",
-			with(decided(exchange.Decision{Kind: exchange.ByProxy, Outcome: exchange.Pass, Reason: exchange.UpgradeIgnored})), "INFO"},
+		{
+			"errors: a 200 with a pass that has a reason", errors, "info",
+			with(decided(exchange.Decision{Kind: exchange.ByProxy, Outcome: exchange.Pass, Reason: exchange.UpgradeIgnored})), "INFO",
+		},
 		{"none: a failure of the proxy", none, "debug", with(status(500), because(exchange.InternalError)), ""},
 	}
 	for _, tt := range tests {

@@ -38,6 +38,7 @@ func record() *exchange.Record {
 		Status: 200, BytesIn: 12, BytesOut: 345, Took: 1234567 * time.Nanosecond,
 	}
 	r.NextAttempt()
+	r.Waited(900 * time.Microsecond)
 	r.Note(exchange.Decision{Kind: exchange.Authz, Policy: "rbac", Outcome: exchange.Pass, Line: 9})
 	return r
 }

@@ -23,6 +23,7 @@
 //	bytes_in
 //	bytes_out
 //	duration_ms  to the microsecond
+//	upstream_ms  ? of that, until upstream calls answered or failed
 //	attempts     upstream calls; 0 when a policy answered
 //	client       ? its address, as far as trusted proxies tell
 //	principal    ? the subject that authn found proven

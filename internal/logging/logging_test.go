@@ -91,7 +91,8 @@ func TestEvent(t *testing.T) {
 		},
 		{
 			"the level holds for events", "warn",
-			exchange.Event{Kind: "reload"}, "",
+			exchange.Event{Kind: "reload"},
+			"",
 		},
 	}
 	for _, tt := range tests {

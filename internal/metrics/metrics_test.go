@@ -151,15 +151,27 @@ func TestDecisionsAreCounted(t *testing.T) {
 	}{
 		{"a pass", exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Pass}, nil},
 		{"a refusal", exchange.Decision{Kind: exchange.RateLimit, Policy: "p", Outcome: exchange.Refuse, Reason: exchange.RateLimited}, nil},
-		{"a retry", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Act, Reason: "503"},
-			[]string{`retries_total{reason="503",route="orders"} 1`}},
+		{
+			"a retry",
+			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Act, Reason: "503"},
+			[]string{`retries_total{reason="503",route="orders"} 1`},
+		},
 		{"a retry that would have been", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Shadow, Reason: "503"}, nil},
-		{"a budget that is spent", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.BudgetExhausted},
-			[]string{`retry_budget_exhausted_total{route="orders"} 1`}},
-		{"a delay", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultDelay},
-			[]string{`faults_injected_total{fault="p",route="orders",type="delay"} 1`}},
-		{"an abort", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultAbort},
-			[]string{`faults_injected_total{fault="p",route="orders",type="abort"} 1`}},
+		{
+			"a budget that is spent",
+			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.BudgetExhausted},
+			[]string{`retry_budget_exhausted_total{route="orders"} 1`},
+		},
+		{
+			"a delay",
+			exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultDelay},
+			[]string{`faults_injected_total{fault="p",route="orders",type="delay"} 1`},
+		},
+		{
+			"an abort",
+			exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Act, Reason: exchange.FaultAbort},
+			[]string{`faults_injected_total{fault="p",route="orders",type="abort"} 1`},
+		},
 		{"a fault that would have been", exchange.Decision{Kind: exchange.Fault, Policy: "p", Outcome: exchange.Shadow, Reason: exchange.FaultAbort}, nil},
 	}
 	for _, tt := range tests {

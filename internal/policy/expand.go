@@ -66,7 +66,9 @@ func (e *expansion) variable(inside string, lookup func(string) (string, bool)) 
 	var value string
 	var set bool
 	if lookup != nil {
-		value, set = lookup(name)
+		if value, set = lookup(name); !set {
+			value = ""
+		}
 	}
 	switch {
 	case value != "" && !utf8.ValidString(value):

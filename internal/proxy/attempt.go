@@ -20,6 +20,7 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 			ctx, end := observers.Attempt(exchange.WithAttempt(r.Context(), a), rec, a)
 			defer func() {
 				a.Took = time.Since(a.Start)
+				rec.Waited(a.Took)
 				if err == nil && resp != nil {
 					a.Status = resp.StatusCode
 				}

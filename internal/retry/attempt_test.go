@@ -35,8 +35,12 @@ func TestPerTryTimeout(t *testing.T) {
 	}{
 		{"ends the first attempt", ask("GET", ""), nil, []any{reply(hang), 200}, "200", 2, second},
 		{"not the last, which nobody would repeat", ask("GET", ""), nil, []any{reply(hang), reply(hang), reply(late)}, "200", 3, 5 * second},
-		{"not where timeout is not repeated", ask("GET", ""),
-			func(c *Config) { c.RetryOn = exchange.Conditions{"503"} }, []any{reply(late)}, "200", 1, 3 * second},
+		{
+			"not where timeout is not repeated", ask("GET", ""),
+			func(c *Config) { c.RetryOn = exchange.Conditions{"503"} },
+			[]any{reply(late)},
+			"200", 1, 3 * second,
+		},
 		{"not for POST", ask("POST", ""), nil, []any{reply(late)}, "200", 1, 3 * second},
 		{"for POST with an Idempotency-Key", keyed(ask("POST", "")), nil, []any{reply(late), 200}, "200", 2, second},
 		{"with a body that can be repeated", ask("PUT", "short"), nil, []any{reply(hang), 200}, "200", 2, second},
