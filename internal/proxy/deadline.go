@@ -54,10 +54,13 @@ type guard struct {
 	idle   time.Duration
 	base   time.Time
 	last   atomic.Int64 // when something moved, since base
-	whole  *time.Timer  // the caller's own deadline; nil if none
 
-	mu        sync.Mutex // guards all below
-	timer     *time.Timer
+	// mu guards all below. A timer that fires does all its work under it: once
+	// end has returned, nothing touches the client's connection any more, which
+	// may carry another request by then.
+	mu        sync.Mutex
+	timer     *time.Timer // until the response headers, then for progress
+	whole     *time.Timer // the caller's own deadline; nil if none
 	streaming bool
 	ended     bool
 }
@@ -81,7 +84,7 @@ func (g *guard) begin(timeout time.Duration) {
 	if rec.GRPC {
 		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
 			rec.Deadline = g.base.Add(limit)
-			g.whole = time.AfterFunc(limit, func() { g.cut(timedOut("grpc-timeout: no end of the call", limit)) })
+			g.whole = time.AfterFunc(limit, func() { g.expireWhole(timedOut("grpc-timeout: no end of the call", limit)) })
 		}
 		moved = func() {
 			g.stream()
@@ -96,10 +99,24 @@ func (g *guard) begin(timeout time.Duration) {
 // expire ends the exchange for want of response headers. While we wait for
 // the client's body, the time was the client's.
 func (g *guard) expire(cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.streaming || g.ended {
+		return
+	}
 	if g.x.rec.Uploading() {
 		g.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
 	}
 	g.cut(cause)
+}
+
+// expireWhole ends the exchange when its caller has stopped waiting.
+func (g *guard) expireWhole(cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended {
+		g.cut(cause)
+	}
 }
 
 // cut ends the call. A wait for the client's body is woken by its connection's
@@ -118,15 +135,17 @@ var longAgo = time.Unix(1, 0)
 func (g *guard) stream() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.streaming || g.ended {
-		return g.ctx.Err() == nil
-	}
-	if g.timer != nil && !g.timer.Stop() {
-		<-g.ctx.Done() // it has fired, and is about to cancel
+	if g.ctx.Err() != nil {
 		return false
 	}
+	if g.streaming || g.ended {
+		return true
+	}
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
 	g.streaming = true
-	g.timer = nil
 	if g.idle > 0 {
 		g.progress()
 		g.timer = time.AfterFunc(g.idle, g.watch)
@@ -139,21 +158,22 @@ func (g *guard) progress() { g.last.Store(int64(time.Since(g.base))) }
 // watch ends the exchange when nothing has moved for idle, else looks again
 // when that could be so.
 func (g *guard) watch() {
-	quiet := time.Since(g.base) - time.Duration(g.last.Load())
-	if quiet < g.idle {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if !g.ended {
-			g.timer.Reset(g.idle - quiet)
-		}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
 		return
 	}
-	kind := exchange.ByUpstream
+	quiet := time.Since(g.base) - time.Duration(g.last.Load())
+	if quiet < g.idle {
+		g.timer.Reset(g.idle - quiet)
+		return
+	}
+	kind, policy := exchange.ByUpstream, g.x.rec.Upstream
 	if g.x.writer.writing.Load() {
-		kind = exchange.ByClient // it does not read
+		kind, policy = exchange.ByClient, "" // it does not read
 	}
 	g.x.rec.Note(exchange.Decision{
-		Kind: kind, Policy: g.x.rec.Upstream, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
+		Kind: kind, Policy: policy, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
 		Detail: fmt.Sprintf("nothing moved for %v", g.idle),
 	})
 	g.x.rec.Because(exchange.StreamIdle)
@@ -248,6 +268,7 @@ type watchedTunnel struct {
 func (t *watchedTunnel) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if n > 0 {
+		t.g.x.writer.n.Add(int64(n)) // it goes to a connection that is no writer any more
 		t.g.progress()
 	}
 	return n, err
@@ -256,6 +277,7 @@ func (t *watchedTunnel) Read(p []byte) (int, error) {
 func (t *watchedTunnel) Write(p []byte) (int, error) {
 	n, err := t.w.Write(p)
 	if n > 0 {
+		t.g.x.body.n.Add(int64(n))
 		t.g.progress()
 	}
 	return n, err

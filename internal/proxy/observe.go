@@ -103,7 +103,7 @@ func (x *crossing) close(panicked any) {
 	if rec.Status == 0 {
 		rec.Status = statusOf(rec.Reason)
 	}
-	rec.BytesIn, rec.BytesOut = x.body.n.Load(), x.writer.n
+	rec.BytesIn, rec.BytesOut = x.body.n.Load(), x.writer.n.Load()
 	rec.Took = time.Since(rec.Start)
 }
 
@@ -225,7 +225,7 @@ type writer struct {
 	http1    bool
 	draining *atomic.Bool
 	status   int
-	n        int64
+	n        atomic.Int64
 	writing  atomic.Bool
 }
 
@@ -252,6 +252,6 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.writing.Store(true)
 	n, err := w.ResponseWriter.Write(p)
 	w.writing.Store(false)
-	w.n += int64(n)
+	w.n.Add(int64(n))
 	return n, err
 }

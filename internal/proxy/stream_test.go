@@ -63,8 +63,25 @@ func TestAWebSocketPasses(t *testing.T) {
 		t.Errorf("in flight: %d, want the tunnel", n)
 	}
 	c.Close()
-	if e := saw.next(t); e.Status != 101 || e.Reason != "" {
-		t.Errorf("status %d, reason %q, want 101 and none", e.Status, e.Reason)
+	if e := saw.next(t); e.Status != 101 || e.Reason != "" || e.BytesIn != 12 || e.BytesOut != 12 {
+		t.Errorf("status %d, reason %q, %d bytes in, %d out, want 101, none, 12 each", e.Status, e.Reason, e.BytesIn, e.BytesOut)
+	}
+}
+
+func TestAWebSocketThatStandsStillIsCut(t *testing.T) {
+	up := service(t, echoUpgrade("websocket"))
+	text := strings.Replace(minimal, "name: all,", "name: all, streamIdleTimeout: 100ms,", 1)
+	p, saw := apply(t, text, up)
+	c, _ := upgrade(t, listen(t, p), "websocket")
+	fmt.Fprint(c, "hello\n")
+	if got, err := c.r.ReadString('\n'); got != "hello\n" {
+		t.Fatalf("echo is %q, %v", got, err)
+	}
+	if _, err := c.r.ReadByte(); err == nil {
+		t.Error("the tunnel goes on, want its end")
+	}
+	if e := saw.next(t); e.Reason != exchange.StreamIdle {
+		t.Errorf("reason %q, want stream_idle", e.Reason)
 	}
 }
 
