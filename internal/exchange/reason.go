@@ -81,6 +81,9 @@ type Answer struct {
 	Type   string // problem type, a stable URI (RFC 9457 section 3.1.1)
 	Title  string // constant per type (RFC 9457 section 3.1.3)
 	GRPC   int    // gRPC status code
+
+	// Proxy is the error type in Proxy-Status (RFC 9209 section 2.3).
+	Proxy string
 }
 
 // typePrefix is put before a reason to make its problem type, where no
@@ -93,35 +96,35 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 
 // answers is the one table from which every answer of our own follows.
 var answers = map[Reason]Answer{
-	PathAmbiguous:    {Status: 400, GRPC: grpcInvalidArgument, Title: "The path can be read in more than one way"},
-	LoopDetected:     {Status: 508, GRPC: grpcInternal, Title: "The request came back to this proxy"},
-	NoRoute:          {Status: 404, GRPC: grpcUnimplemented, Title: "No route matches the request"},
-	MethodNotAllowed: {Status: 405, GRPC: grpcInvalidArgument, Title: "The method is not allowed"},
-	URITooLong:       {Status: 414, GRPC: grpcInvalidArgument, Title: "The URL is too long"},
-	BodyTooLarge:     {Status: 413, GRPC: grpcInvalidArgument, Title: "The body is too large"},
-	BadContentType:   {Status: 415, GRPC: grpcInvalidArgument, Title: "The content type is not accepted"},
-	HeaderMissing:    {Status: 400, GRPC: grpcInvalidArgument, Title: "A required header is missing"},
-	HeaderDenied:     {Status: 400, GRPC: grpcInvalidArgument, Title: "A header is not allowed"},
-	TokenMissing:     {Status: 401, GRPC: grpcUnauthenticated, Title: "A token is required"},
-	TokenMalformed:   {Status: 400, GRPC: grpcInvalidArgument, Title: "The Authorization header is malformed"},
-	TokenInvalid:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token is not valid"},
-	TokenExpired:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token has expired"},
-	IssuerUnknown:    {Status: 401, GRPC: grpcUnauthenticated, Title: "The token's issuer is not trusted"},
-	RuleDenied:       {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request"},
-	NoAllowRule:      {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request"},
-	RateLimited:      {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded},
-	BreakerOpen:      {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused"},
-	BreakerProbeFull: {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through"},
-	UpstreamConnect:  {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached"},
-	UpstreamReset:    {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection"},
-	UpstreamProtocol: {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP"},
-	UpstreamTimeout:  {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time"},
-	ClientBody:       {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed"},
-	ClientTimeout:    {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time"},
-	ClientClosed:     {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left"},
-	FaultInjected:    {Status: 503, GRPC: grpcUnavailable, Title: "A fault was injected on purpose"},
-	Draining:         {Status: 503, GRPC: grpcUnavailable, Title: "The proxy is shutting down"},
-	InternalError:    {Status: 500, GRPC: grpcInternal, Title: "The proxy failed"},
+	PathAmbiguous:    {Status: 400, GRPC: grpcInvalidArgument, Title: "The path can be read in more than one way", Proxy: "http_request_error"},
+	LoopDetected:     {Status: 508, GRPC: grpcInternal, Title: "The request came back to this proxy", Proxy: "proxy_loop_detected"},
+	NoRoute:          {Status: 404, GRPC: grpcUnimplemented, Title: "No route matches the request", Proxy: "destination_not_found"},
+	MethodNotAllowed: {Status: 405, GRPC: grpcInvalidArgument, Title: "The method is not allowed", Proxy: "http_request_error"},
+	URITooLong:       {Status: 414, GRPC: grpcInvalidArgument, Title: "The URL is too long", Proxy: "http_request_error"},
+	BodyTooLarge:     {Status: 413, GRPC: grpcInvalidArgument, Title: "The body is too large", Proxy: "http_request_error"},
+	BadContentType:   {Status: 415, GRPC: grpcInvalidArgument, Title: "The content type is not accepted", Proxy: "http_request_error"},
+	HeaderMissing:    {Status: 400, GRPC: grpcInvalidArgument, Title: "A required header is missing", Proxy: "http_request_error"},
+	HeaderDenied:     {Status: 400, GRPC: grpcInvalidArgument, Title: "A header is not allowed", Proxy: "http_request_error"},
+	TokenMissing:     {Status: 401, GRPC: grpcUnauthenticated, Title: "A token is required", Proxy: "http_request_denied"},
+	TokenMalformed:   {Status: 400, GRPC: grpcInvalidArgument, Title: "The Authorization header is malformed", Proxy: "http_request_denied"},
+	TokenInvalid:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token is not valid", Proxy: "http_request_denied"},
+	TokenExpired:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token has expired", Proxy: "http_request_denied"},
+	IssuerUnknown:    {Status: 401, GRPC: grpcUnauthenticated, Title: "The token's issuer is not trusted", Proxy: "http_request_denied"},
+	RuleDenied:       {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request", Proxy: "http_request_denied"},
+	NoAllowRule:      {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request", Proxy: "http_request_denied"},
+	RateLimited:      {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},
+	BreakerOpen:      {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused", Proxy: "destination_unavailable"},
+	BreakerProbeFull: {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through", Proxy: "destination_unavailable"},
+	UpstreamConnect:  {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "connection_refused"},
+	UpstreamReset:    {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection", Proxy: "connection_terminated"},
+	UpstreamProtocol: {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
+	UpstreamTimeout:  {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},
+	ClientBody:       {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed", Proxy: "http_request_error"},
+	ClientTimeout:    {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time", Proxy: "http_request_error"},
+	ClientClosed:     {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left", Proxy: "http_request_error"},
+	FaultInjected:    {Status: 503, GRPC: grpcUnavailable, Title: "A fault was injected on purpose", Proxy: "proxy_internal_response"},
+	Draining:         {Status: 503, GRPC: grpcUnavailable, Title: "The proxy is shutting down", Proxy: "destination_unavailable"},
+	InternalError:    {Status: 500, GRPC: grpcInternal, Title: "The proxy failed", Proxy: "proxy_internal_error"},
 }
 
 // Answer returns how r is told to a client. A reason that never answers one

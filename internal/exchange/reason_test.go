@@ -57,7 +57,7 @@ func TestReasonAnswers(t *testing.T) {
 			t.Errorf("a reason is called %q, want %q", tt.reason, tt.word)
 		}
 		got := tt.reason.Answer()
-		want := Answer{Status: tt.status, Type: tt.typ, Title: got.Title, GRPC: tt.grpc}
+		want := Answer{Status: tt.status, Type: tt.typ, Title: got.Title, GRPC: tt.grpc, Proxy: got.Proxy}
 		if got != want {
 			t.Errorf("%s answers %+v, want %+v", tt.reason, got, want)
 		}
@@ -66,6 +66,18 @@ func TestReasonAnswers(t *testing.T) {
 	for reason := range answers {
 		if !seen[reason] {
 			t.Errorf("%s answers, and this table does not say how", reason)
+		}
+	}
+}
+
+// The error types are those that RFC 9209 section 2.3 registers.
+func TestReasonsAreToldToProxies(t *testing.T) {
+	registered := strings.Fields(`destination_not_found destination_unavailable connection_refused
+		connection_terminated http_request_error http_request_denied http_response_timeout http_protocol_error
+		proxy_internal_response proxy_internal_error proxy_loop_detected`)
+	for reason, a := range answers {
+		if !slices.Contains(registered, a.Proxy) {
+			t.Errorf("%s is told as %q, want a registered error type", reason, a.Proxy)
 		}
 	}
 }

@@ -129,6 +129,13 @@ func (r *Record) Attempts() int {
 	return r.attempts
 }
 
+// Why returns what Because has said so far.
+func (r *Record) Why() Reason {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Reason
+}
+
 // Waited adds to the time that upstream calls took until they answered or
 // failed.
 func (r *Record) Waited(d time.Duration) {

@@ -238,6 +238,9 @@ func (w *writer) WriteHeader(status int) {
 		h := w.Header()
 		w.x.rec.CopyHeader(h)
 		h.Set("X-Request-Id", w.x.rec.ID)
+		if said := proxyStatus(&w.x.rec, status); said != "" {
+			h.Add("Proxy-Status", said) // behind what the upstream's own proxies say
+		}
 		if w.http1 && w.draining.Load() {
 			h.Set("Connection", "close")
 		}
