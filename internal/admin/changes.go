@@ -102,6 +102,10 @@ func (a *Admin) failFault(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, http.StatusNotFound, fmt.Sprintf("there is no fault %q in the policy; GET /faults lists them", r.PathValue("name")))
 		return
 	}
+	if errors.Is(err, faults.ErrDisabled) {
+		fail(w, http.StatusConflict, err.Error())
+		return
+	}
 	failBody(w, err)
 }
 

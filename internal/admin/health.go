@@ -100,7 +100,7 @@ func notClosed(s *proxy.Snapshot) (reasons []string) {
 		return nil
 	}
 	for _, b := range s.Breakers() {
-		if st := b.Status(); st.State != "closed" {
+		if st := b.Status(); st.State != "closed" && !st.Shadow {
 			reasons = append(reasons, "circuit breaker "+st.Name+" is "+st.State)
 		}
 	}

@@ -12,6 +12,10 @@ import (
 type AuthnConfig struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// Issuers are those whose tokens are believed. At least one.
 	Issuers []IssuerConfig `yaml:"issuers"`
 
@@ -155,6 +159,10 @@ const (
 // then an allow rule, then Default.
 type Config struct {
 	Line int `yaml:"-"`
+
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
 
 	// Default is what holds when no rule matches: allow or deny. Default deny.
 	Default string `yaml:"default"`

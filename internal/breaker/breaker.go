@@ -42,8 +42,13 @@ func New(c Config, s *State) *Breaker {
 func (b *Breaker) Admit(next http.RoundTripper) http.RoundTripper {
 	return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 		if reason, wait := b.state.look(); reason != "" {
+			refusal := b.refusal(reason, wait)
+			if b.shadow() {
+				exchange.From(r.Context()).Note(refusal.Shadowed())
+				return next.RoundTrip(r)
+			}
 			closeBody(r)
-			return b.fallback(r, b.refusal(reason, wait))
+			return b.fallback(r, refusal)
 		}
 		exchange.From(r.Context()).Note(exchange.Decision{
 			Kind: exchange.CircuitBreaker, Policy: b.state.name, Outcome: exchange.Pass, Line: b.config.Line,
@@ -62,6 +67,9 @@ func (b *Breaker) Admit(next http.RoundTripper) http.RoundTripper {
 func (b *Breaker) Count(next http.RoundTripper) http.RoundTripper {
 	return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 		t, reason, wait := b.state.enter()
+		if reason != "" && b.shadow() {
+			return next.RoundTrip(r) // not counted either: it would not have been made
+		}
 		if reason != "" {
 			closeBody(r)
 			return nil, b.refusal(reason, wait)
@@ -76,6 +84,10 @@ func (b *Breaker) Count(next http.RoundTripper) http.RoundTripper {
 		return resp, err
 	})
 }
+
+// shadow reports whether the breaker counts and moves as ever, and lets
+// everything by.
+func (b *Breaker) shadow() bool { return b.config.Mode == exchange.ModeShadow }
 
 // How a call ended for the breaker; nil is a success.
 var (

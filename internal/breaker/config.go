@@ -18,6 +18,10 @@ const (
 type Config struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// Scope is what has a breaker of its own: each upstream, the default, or
 	// each route.
 	Scope string `yaml:"scope"`

@@ -45,6 +45,8 @@ type Status struct {
 	Name   string `json:"name"`
 	State  string `json:"state"` // closed, open or half-open
 	Forced bool   `json:"forced"`
+	// Shadow: it refuses nothing, whatever its state.
+	Shadow bool `json:"shadow,omitempty"`
 
 	// Of the window; Requests are those that counted, Failures among them.
 	Requests int `json:"requests"`
@@ -71,7 +73,7 @@ func (s *State) Status() Status {
 	}
 	requests, failures := m.window.sum(now)
 	st := Status{
-		Name: s.name, State: s.stateWord(), Forced: s.forced,
+		Name: s.name, State: s.stateWord(), Forced: s.forced, Shadow: s.config.Mode == exchange.ModeShadow,
 		Requests: requests, Failures: failures, ConsecutiveFailures: m.consecutive, Probes: m.probes,
 	}
 	if m.state == gobreaker.StateOpen {

@@ -11,6 +11,10 @@ import (
 type Config struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// Enabled says whether the fault is on from the start. It then runs for
 	// MaxDuration from when it was first seen; a reload does not restart it.
 	// Default false: it waits for an operator.

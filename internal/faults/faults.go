@@ -101,6 +101,10 @@ func (f *Faults) draw(r *http.Request, running map[string]*run) []hit {
 		if h.delay == 0 && !h.aborts() {
 			continue
 		}
+		if rule.shadow {
+			h.noteShadow(r)
+			continue
+		}
 		run.injected.Add(1)
 		hits = append(hits, h)
 		if h.aborts() {

@@ -53,6 +53,21 @@ func (h hit) decision(reason exchange.Reason, detail string) exchange.Decision {
 	}
 }
 
+// noteShadow notes what h would do to the attempt r.
+func (h hit) noteShadow(r *http.Request) {
+	note := func(reason exchange.Reason, detail string) {
+		d := h.decision(reason, detail)
+		d.Outcome = exchange.Shadow
+		exchange.From(r.Context()).Note(d)
+	}
+	if h.delay > 0 {
+		note(exchange.FaultDelay, h.delay.String())
+	}
+	if h.aborts() {
+		note(exchange.FaultAbort, h.abort.String())
+	}
+}
+
 // wait returns when d is over, or says why the call was ended before.
 func wait(ctx context.Context, d time.Duration) error {
 	if d > 0 {

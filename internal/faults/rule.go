@@ -3,13 +3,16 @@ package faults
 import (
 	"net/http"
 	"slices"
+
+	"sidecar/internal/exchange"
 )
 
 // rule is a fault policy made ready for drawing.
 type rule struct {
-	name string
-	line int
-	seed int64
+	name   string
+	line   int
+	seed   int64
+	shadow bool // what is drawn is noted, and not done
 	settings
 }
 
@@ -22,7 +25,7 @@ type settings struct {
 }
 
 func newRule(n Named) rule {
-	return rule{n.Name, n.Line, n.Seed, settings{n.Percent, n.Delay, n.Abort, newCondition(n.When)}}
+	return rule{n.Name, n.Line, n.Seed, n.Mode == exchange.ModeShadow, settings{n.Percent, n.Delay, n.Abort, newCondition(n.When)}}
 }
 
 // under returns the settings of r as run changes them.

@@ -15,6 +15,10 @@ import (
 // ErrUnknown is what a Switch says of a fault that the policy does not name.
 var ErrUnknown = errors.New("no such fault in the policy")
 
+// ErrDisabled is what a Switch says of a fault that the policy has disabled: it
+// cannot be switched on.
+var ErrDisabled = errors.New("mode is disabled in the policy")
+
 // ByPolicy is who has set a fault that the policy file enables.
 const ByPolicy = "policy"
 
@@ -100,9 +104,12 @@ func (s *Switch) Sync(fs []Named) {
 }
 
 // On switches a fault on for t.Duration, whoever has set it before. The error
-// is ErrUnknown, or says which field of t is wrong, or is emit's.
+// is ErrUnknown or ErrDisabled, or says which field of t is wrong, or is emit's.
 func (s *Switch) On(name string, t Toggle, who string) (Status, error) {
 	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
+		if f.config.Mode == exchange.ModeDisabled {
+			return nil, ErrDisabled
+		}
 		if t.Duration == 0 {
 			t.Duration = f.config.MaxDuration
 		}
@@ -238,7 +245,9 @@ func (f *fault) expires() time.Time {
 	return time.Time{}
 }
 
-func (f *fault) active(now time.Time) bool { return now.Before(f.expires()) }
+func (f *fault) active(now time.Time) bool {
+	return f.config.Mode != exchange.ModeDisabled && now.Before(f.expires())
+}
 
 func (f *fault) status(name string, now time.Time) Status {
 	s := Status{Name: name, Active: f.active(now), Injected: f.injected.Load()}

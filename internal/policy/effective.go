@@ -1,6 +1,10 @@
 package policy
 
-import "sidecar/internal/exchange"
+import (
+	"reflect"
+
+	"sidecar/internal/exchange"
+)
 
 // Effective returns what r ends up with, kind by kind: what its own use says,
 // else what defaults say, else what is built in.
@@ -32,15 +36,26 @@ func pick[C any](r *Route, at, kind string, own, defaults Ref[C], policies map[s
 	if ref.IsZero() {
 		ref, at = defaults, "defaults.use."+kind
 	}
+	add := func(name, path string, c *C) {
+		if modeOf(c) != exchange.ModeDisabled {
+			list = append(list, Named[C]{name, path, *c})
+		}
+	}
 	if ref.Inline != nil {
-		return []Named[C]{{r.Name + "/" + kind, at, *ref.Inline}}, true
+		add(r.Name+"/"+kind, at, ref.Inline)
 	}
 	for _, name := range ref.Names {
 		if c, ok := policies[name]; ok {
-			list = append(list, Named[C]{name, "policies." + kind + "." + name, *c})
+			add(name, "policies."+kind+"."+name, c)
 		}
 	}
 	return list, !ref.IsZero()
+}
+
+// modeOf returns the mode of a policy of any kind; config points to it.
+func modeOf(config any) exchange.Mode {
+	mode, _ := reflect.ValueOf(config).Elem().FieldByName("Mode").Interface().(exchange.Mode)
+	return mode
 }
 
 // orBuiltIn returns list or, where the file says nothing, the built-in policy.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sidecar/internal/authz"
+	"sidecar/internal/exchange"
 	"sidecar/internal/ratelimit"
 )
 
@@ -35,7 +36,9 @@ func (f *File) Warnings() Problems {
 	}
 	for kind, policies := range f.kinds() {
 		for _, name := range policies.names() {
-			ws.unused("policies."+kind+"."+name, "no route uses it")
+			if modeOf(policies.get(name)) != exchange.ModeDisabled {
+				ws.unused("policies."+kind+"."+name, "no route uses it")
+			}
 		}
 	}
 	return ws.all.sorted()
@@ -78,17 +81,21 @@ func (ws *warnings) route(r *Route) bool {
 			ws.warn(use+"retry", fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, e.Timeout))
 		}
 	}
+	unknown := "the route has no authn"
 	if e.Authn != nil {
-		return true
+		if e.Authn.Config.Mode == exchange.ModeEnforce {
+			return true
+		}
+		unknown = "authn " + e.Authn.Name + " is in shadow and refuses nobody"
 	}
 	for _, p := range e.Authz {
-		if what := asksWho(p.Config); what != "" {
-			ws.warn(use+"authz", fmt.Sprintf("%s asks for %s, and the route has no authn", p.Name, what))
+		if what := asksWho(p.Config); what != "" && p.Config.Mode == exchange.ModeEnforce {
+			ws.warn(use+"authz", fmt.Sprintf("%s asks for %s, and %s", p.Name, what, unknown))
 		}
 	}
 	for _, p := range e.RateLimit {
-		if key := keyOfWho(p.Config); key != "" {
-			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and the route has no authn", p.Name, key))
+		if key := keyOfWho(p.Config); key != "" && p.Config.Mode == exchange.ModeEnforce {
+			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and %s", p.Name, key, unknown))
 		}
 	}
 	return false

@@ -103,7 +103,7 @@ func (b *builder) validation(e policy.Effective) []gate {
 	var gates []gate
 	for _, v := range e.Validation {
 		at := Stage{exchange.Validation, v.Name, v.Config.Line, v.Config}
-		gates = append(gates, gate{[]Stage{at}, validation.New(v.Name, v.Config).Check})
+		gates = append(gates, gate{[]Stage{at}, validation.New(v.Name, v.Config).Check, v.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
 }
@@ -121,7 +121,7 @@ func (b *builder) authn(e policy.Effective) []gate {
 		}
 		b.authned[e.Authn.Name] = a
 	}
-	return []gate{{[]Stage{at}, a.Check}}
+	return []gate{{[]Stage{at}, a.Check, e.Authn.Config.Mode == exchange.ModeShadow}}
 }
 
 // fail keeps what a room found wrong with the section at path.
@@ -145,26 +145,34 @@ func (b *builder) authz(e policy.Effective) []gate {
 	var gates []gate
 	for _, a := range e.Authz {
 		at := Stage{exchange.Authz, a.Name, a.Config.Line, a.Config}
-		gates = append(gates, gate{[]Stage{at}, authz.New(a.Name, a.Config).Check})
+		gates = append(gates, gate{[]Stage{at}, authz.New(a.Name, a.Config).Check, a.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
 }
 
 // rateLimit makes one gate of all limits: nothing is spent when one refuses.
+// One in shadow has a gate of its own behind them, so that it counts what the
+// others let by, and spends nobody else's.
 func (b *builder) rateLimit(e policy.Effective) []gate {
-	if len(e.RateLimit) == 0 {
-		return nil
-	}
-	var all []Stage
+	var enforced, shadows []gate
+	var stages []Stage
 	var limiters []*ratelimit.Limiter
 	for _, l := range e.RateLimit {
 		buckets := b.old.buckets.take(b.next.buckets, l.Name, l.Config, func() *ratelimit.Buckets {
 			return ratelimit.NewBuckets(l.Config)
 		})
-		limiters = append(limiters, ratelimit.New(l.Name, l.Config, buckets))
-		all = append(all, Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config})
+		at := Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config}
+		limiter := ratelimit.New(l.Name, l.Config, buckets)
+		if l.Config.Mode == exchange.ModeShadow {
+			shadows = append(shadows, gate{[]Stage{at}, ratelimit.NewGate(limiter).Check, true})
+			continue
+		}
+		stages, limiters = append(stages, at), append(limiters, limiter)
 	}
-	return []gate{{all, ratelimit.NewGate(limiters...).Check}}
+	if len(limiters) > 0 {
+		enforced = []gate{{stages, ratelimit.NewGate(limiters...).Check, false}}
+	}
+	return append(enforced, shadows...)
 }
 
 func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []layer) {

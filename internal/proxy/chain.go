@@ -41,6 +41,7 @@ func (b *builder) leg(r *policy.Route, e policy.Effective, up *upstream.Upstream
 type gate struct {
 	stages []Stage
 	check  func(*http.Request) error
+	shadow bool // what it refuses is noted, and let by
 }
 
 // layer is what touches the response, or repeats the call.

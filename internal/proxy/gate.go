@@ -12,12 +12,19 @@ import (
 )
 
 // pass asks each gate in turn and notes what it says. It returns the first
-// refusal.
+// refusal that counts.
 func pass(gates []gate, r *http.Request) error {
 	rec := exchange.From(r.Context())
 	for _, g := range gates {
-		start := time.Now()
-		if err := g.check(r); err != nil {
+		start, body := time.Now(), r.Body
+		err := g.check(r)
+		if g.shadow {
+			r.Body = body // a gate may bound the body, and so refuse later on
+			if noteShadow(rec, err) {
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
 		took := time.Since(start)
@@ -26,6 +33,15 @@ func pass(gates []gate, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// noteShadow notes what a policy in shadow would have refused, if anything.
+func noteShadow(rec *exchange.Record, err error) bool {
+	var refusal *exchange.Refusal
+	if errors.As(err, &refusal) {
+		rec.Note(refusal.Shadowed())
+	}
+	return err != nil
 }
 
 // answer tells the client why it gets no answer from the upstream. It is the

@@ -60,6 +60,7 @@ func madeBy(rec *exchange.Record) (origin, bool) {
 	found := false
 	for _, d := range rec.Decisions() {
 		switch {
+		case d.Outcome == exchange.Shadow:
 		case why != "" && d.Reason == why, d.Reason == exchange.FallbackServed, d.Reason == exchange.FaultAbort:
 			made, found = origin{d}, true
 		case d.Kind == exchange.Retry && d.Outcome == exchange.Act:

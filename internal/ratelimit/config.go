@@ -14,6 +14,10 @@ import (
 type Config struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// Algorithm is tokenBucket, the default: Burst requests at once, then one
 	// each time Rate allows.
 	Algorithm string `yaml:"algorithm"`

@@ -24,6 +24,7 @@ import (
 type Limiter struct {
 	name    string
 	line    int
+	shadow  bool   // clients are not told of a limit that does not bind them
 	rate    string // as the policy file writes it
 	sources sources
 	buckets *Buckets
@@ -40,6 +41,7 @@ func New(name string, c Config, b *Buckets) *Limiter {
 	return &Limiter{
 		name:    name,
 		line:    c.Line,
+		shadow:  c.Mode == exchange.ModeShadow,
 		rate:    string(rate),
 		sources: newSources(c.Key),
 		buckets: b,
@@ -81,7 +83,9 @@ func (g *Gate) Check(r *http.Request) error {
 	for i, l := range g.limiters {
 		level := draws[i].level()
 		longest = max(longest, level.wait)
-		l.fields.add(record, level)
+		if !l.shadow {
+			l.fields.add(record, level)
+		}
 	}
 	if refused < 0 {
 		return nil

@@ -11,6 +11,10 @@ import (
 type Config struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// MaxAttempts is the most calls made for one request, the first included.
 	// 1 to 10; default 3.
 	MaxAttempts int `yaml:"maxAttempts"`

@@ -50,6 +50,15 @@ func (r *Retry) Wrap(next http.RoundTripper) http.RoundTripper {
 	if r.config.MaxAttempts == 1 {
 		return next
 	}
+	if r.config.Mode == exchange.ModeShadow {
+		return exchange.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if word, matched := r.config.RetryOn.Match(resp, err); matched && r.mayRepeat(req, err) {
+				r.note(req, exchange.Shadow, exchange.Reason(word), "attempt 2 after "+ending(word, resp, err))
+			}
+			return resp, err
+		})
+	}
 	return exchange.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 		return r.roundTrip(next, req)
 	})

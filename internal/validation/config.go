@@ -12,6 +12,10 @@ import (
 type Config struct {
 	Line int `yaml:"-"`
 
+	// Mode is enforce, the default; shadow: the policy says what it would do,
+	// and does nothing; or disabled: it is not asked.
+	Mode exchange.Mode `yaml:"mode,omitempty"`
+
 	// Methods are the methods that are let by; others get 405. Default: any.
 	Methods []string `yaml:"methods,omitempty"`
 
