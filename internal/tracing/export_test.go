@@ -1,0 +1,203 @@
+package tracing
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"sidecar/internal/tracing/otlptest"
+)
+
+func TestSpansArriveAtACollector(t *testing.T) {
+	certificate, file := selfSigned(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", file)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1") // the policy goes before it
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
+	for scheme, options := range map[string][]grpc.ServerOption{
+		"http":  nil,
+		"https": {grpc.Creds(credentials.NewServerTLSFromCert(&certificate))},
+	} {
+		t.Run(scheme, func(t *testing.T) {
+			sink := otlptest.Listen(t, options...)
+			var log bytes.Buffer
+			tr := open(t, scheme+"://"+sink.Address, &log)
+			cross(tr, record(false), 503, 200)
+			if err := tr.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(sink.Spans()); n != 3 {
+				t.Errorf("%d spans arrived, want 3", n)
+			}
+			resource := sink.Resource()
+			for name, want := range map[string]string{
+				"service.name": "sidecar", "service.version": "v1.2.3", "deployment.environment": "test",
+			} {
+				if resource[name] != want {
+					t.Errorf("%s = %v, want %s", name, resource[name], want)
+				}
+			}
+			if log.Len() > 0 {
+				t.Errorf("the log says %s", &log)
+			}
+		})
+	}
+}
+
+func TestTheServiceGoesByTheNameInTheEnvironment(t *testing.T) {
+	t.Setenv("OTEL_SERVICE_NAME", "orders")
+	sink := otlptest.Listen(t)
+	tr := open(t, "http://"+sink.Address, &bytes.Buffer{})
+	cross(tr, record(false))
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := sink.Resource()["service.name"]; got != "orders" {
+		t.Errorf("service.name = %v, want orders", got)
+	}
+}
+
+func TestACollectorThatIsAwayCostsNothing(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	for name, address := range map[string]string{"refuses": nobody.Addr().String(), "is mute": mute.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			tr := open(t, "http://"+address, &log)
+			r := record(false, "User-Agent", strings.Repeat("x", 1000))
+			cross(tr, r, 200)
+			before := inUse()
+			start := time.Now()
+			for range 20_000 {
+				r.TraceID = ""
+				cross(tr, r)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("20000 requests took %v, want them not to wait", took)
+			}
+			// The queue holds 2048 spans, and a batch 512.
+			if grown := inUse() - before; grown > 20<<20 {
+				t.Errorf("memory has grown by %d bytes, want a bounded queue", grown)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start = time.Now()
+			if err := tr.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Shutdown says %v, want its deadline", err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("Shutdown took %v, want it to keep its deadline", took)
+			}
+		})
+	}
+}
+
+func inUse() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+func TestTracingIsSwitchedOff(t *testing.T) {
+	for _, variable := range []string{"OTEL_SDK_DISABLED=true", "OTEL_TRACES_EXPORTER=none", "NOTHING=said"} {
+		t.Run(variable, func(t *testing.T) {
+			name, value, _ := strings.Cut(variable, "=")
+			t.Setenv(name, value)
+			c := &Config{OTLP: "http://127.0.0.1:1"}
+			if name == "NOTHING" {
+				c = nil
+			}
+			tr, err := New(t.Context(), c, "v1", slog.New(slog.DiscardHandler))
+			if tr != nil || err != nil {
+				t.Errorf("New: %v, %v, want nothing", tr, err)
+			}
+			if err := tr.Shutdown(t.Context()); err != nil {
+				t.Errorf("Shutdown of nothing: %v", err)
+			}
+		})
+	}
+}
+
+// failing is a collector that takes nothing.
+type failing struct{ sdk.SpanExporter }
+
+func (failing) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return errors.New("away") }
+
+func TestLostSpansAreToldOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		e := &exporter{SpanExporter: failing{}, log: slog.New(slog.NewTextHandler(&log, nil)), life: t.Context()}
+		for range 121 { // seconds
+			if err := e.ExportSpans(t.Context(), make([]sdk.ReadOnlySpan, 10)); err != nil {
+				t.Fatalf("ExportSpans: %v, want it told to the log alone", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if got := strings.Count(log.String(), "spans not delivered"); got != 3 {
+			t.Errorf("told %d times in two minutes, want 3:\n%s", got, &log)
+		}
+		if got := strings.Count(log.String(), "spans=600 "); got != 2 {
+			t.Errorf("want the number of each minute:\n%s", &log)
+		}
+	})
+}
+
+func open(t *testing.T, url string, log *bytes.Buffer) *Tracing {
+	t.Helper()
+	tr, err := New(t.Context(), &Config{OTLP: url}, "v1.2.3", slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil || tr == nil {
+		t.Fatalf("New: %v, %v", tr, err)
+	}
+	return tr
+}
+
+// selfSigned returns a certificate for 127.0.0.1, and the file where clients
+// find it.
+func selfSigned(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}

@@ -1,0 +1,143 @@
+// Package tracing tells a collector what became of requests: a span for the
+// request, and under it one for each call to the upstream.
+//
+//	SERVER  {METHOD} {route}   decisions of policies as events
+//	  CLIENT  {METHOD} {route}   the first attempt
+//	  CLIENT  {METHOD} {route}   http.request.resend_count = 1
+//
+// It is an observer. Whether a request is traced is decided before anything
+// of it is made: one that is not costs a look at its traceparent, and its
+// traceparent, tracestate and baggage go through as they came. Of one that
+// is, each attempt's traceparent names the attempt's span.
+//
+// A trusted peer's trace is continued, and its decision followed. Any other
+// peer's is not: its fields are dropped, so that nobody outside decides what
+// is traced behind us, and the new trace links to the one it named.
+//
+// Spans leave in the background. While the collector is away, at most a queue
+// of them is kept and the rest is dropped: requests do not wait.
+//
+// No query, header value other than the user agent, token or body is in a
+// span.
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"sidecar/internal/exchange"
+)
+
+var _ exchange.Observer = (*Tracing)(nil)
+
+// Tracing is the observer. It is safe for concurrent use.
+type Tracing struct {
+	sampler  atomic.Pointer[sampler]
+	env      environment
+	provider *sdk.TracerProvider
+	tracer   trace.Tracer
+	give     func() // gives up what is being exported
+}
+
+// New returns a Tracing that sends spans as c says, or nil when nothing is to
+// be traced: c is nil, or a variable says so. c must be valid. version is the
+// sidecar's own; log hears of what goes wrong later.
+//
+// It connects to nothing yet. What the policy does not say is read from the
+// environment: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER
+// and its _ARG, OTEL_PROPAGATORS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
+// OTEL_BSP_*, OTEL_SPAN_*_LIMIT and, but for the endpoint, OTEL_EXPORTER_OTLP_*.
+func New(ctx context.Context, c *Config, version string, log *slog.Logger) (*Tracing, error) {
+	if c == nil {
+		return nil, nil
+	}
+	env := readEnvironment(log)
+	if env.off != "" {
+		log.Info("tracing is switched off", "by", env.off)
+		return nil, nil
+	}
+	// Of the process, not ours alone; there is no other way to hear of an
+	// environment variable that the library cannot read.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing", "error", err.Error()) }))
+	of, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName("sidecar"), semconv.ServiceVersion(version)),
+		resource.WithFromEnv(), // the last word
+	)
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) { // the handler hears of that
+		return nil, fmt.Errorf("describing the process to the collector: %w", err)
+	}
+	to := []otlptracegrpc.Option{otlptracegrpc.WithEndpointURL(c.OTLP)}
+	if u, err := url.Parse(c.OTLP); err == nil && u.Scheme == "http" {
+		// A certificate in the environment would go before the URL.
+		to = append(to, otlptracegrpc.WithTLSCredentials(insecure.NewCredentials()))
+	}
+	otlp, err := otlptracegrpc.New(ctx, to...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to call the collector: %w", err)
+	}
+	life, give := context.WithCancel(context.Background())
+	spans := sdk.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, log: log, life: life})
+	t := newTracing(env, sdk.WithResource(of), sdk.WithSpanProcessor(spans))
+	t.give = give
+	t.Apply(c)
+	return t, nil
+}
+
+// maxText bounds a text in a span, in characters: clients choose some of them,
+// and a queue of them is kept.
+const maxText = 2048
+
+func newTracing(env environment, options ...sdk.TracerProviderOption) *Tracing {
+	limits := sdk.NewSpanLimits() // from the environment
+	if limits.AttributeValueLengthLimit < 0 {
+		limits.AttributeValueLengthLimit = maxText
+	}
+	t := &Tracing{env: env, give: func() {}}
+	t.sampler.Store(&env.sampler)
+	t.provider = sdk.NewTracerProvider(append(options,
+		sdk.WithRawSpanLimits(limits),
+		sdk.WithSampler(sdk.AlwaysSample()), // it is decided already
+		sdk.WithIDGenerator(ids{}),
+	)...)
+	t.tracer = t.provider.Tracer("sidecar", trace.WithSchemaURL(semconv.SchemaURL))
+	return t
+}
+
+// Apply makes the samplePercent of c hold for requests that begin from now on.
+// The rest of c needs a new Tracing. A nil t or c changes nothing.
+func (t *Tracing) Apply(c *Config) {
+	switch {
+	case t == nil || c == nil:
+	case c.SamplePercent == nil:
+		t.sampler.Store(&t.env.sampler)
+	default:
+		t.sampler.Store(&sampler{parentBased: true, bound: ratio(*c.SamplePercent / 100)})
+	}
+}
+
+// Shutdown delivers what is left, until ctx ends; what has not been delivered
+// by then is lost. It is called when no exchange is in flight any more. A nil
+// t has nothing left.
+func (t *Tracing) Shutdown(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	defer t.give()
+	if err := t.provider.Shutdown(ctx); err != nil {
+		return fmt.Errorf("delivering the last spans: %w", err)
+	}
+	return nil
+}
