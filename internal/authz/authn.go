@@ -1,11 +1,13 @@
 package authz
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"sidecar/internal/exchange"
 )
@@ -25,10 +27,14 @@ type Authn struct {
 // forwarding is one claim that the upstream is told in a header field.
 type forwarding struct{ header, claim string }
 
-// NewAuthn returns the policy called name, with all keys read by read and
-// parsed. c must be valid. The error joins a *exchange.FieldError for each
-// file that does not hold what it should; none repeats what a file holds.
-func NewAuthn(name string, c AuthnConfig, read func(path string) ([]byte, error)) (*Authn, error) {
+// NewAuthn returns the policy called name. Keys in files are read by read and
+// parsed; for those at a URL, keySet returns the KeySet, which lives longer
+// than the policy and is not started here. c must be valid. The error joins a
+// *exchange.FieldError for each file that does not hold what it should; none
+// repeats what a file holds.
+func NewAuthn(
+	name string, c AuthnConfig, read func(path string) ([]byte, error), keySet func(KeySetConfig) *KeySet,
+) (*Authn, error) {
 	a := &Authn{
 		name:         name,
 		line:         c.Line,
@@ -42,6 +48,10 @@ func NewAuthn(name string, c AuthnConfig, read func(path string) ([]byte, error)
 	}
 	var problems []error
 	for i, ic := range c.Issuers {
+		if ic.JWKSURL != "" {
+			a.issuers[ic.Issuer] = newIssuer(ic, keySet(ic.keySet()), c.ClockSkew)
+			continue
+		}
 		field, ks, err := ic.keys(read)
 		if err != nil {
 			at := fmt.Sprintf("issuers[%d].%s", i, field)
@@ -81,7 +91,7 @@ func (c IssuerConfig) keys(read func(path string) ([]byte, error)) (field string
 // fields are taken away even if someone lets the refused request by.
 func (a *Authn) Check(r *http.Request) error {
 	record := exchange.From(r.Context())
-	p, err := a.authenticate(r.Header["Authorization"])
+	p, err := a.authenticate(r.Context(), r.Header["Authorization"])
 	for _, f := range a.forward {
 		value := ""
 		if err == nil {
@@ -99,7 +109,7 @@ func (a *Authn) Check(r *http.Request) error {
 	return nil
 }
 
-func (a *Authn) authenticate(fields []string) (*exchange.Principal, *rejection) {
+func (a *Authn) authenticate(ctx context.Context, fields []string) (*exchange.Principal, *rejection) {
 	token, err := bearer(fields)
 	if err != nil {
 		return nil, err
@@ -116,7 +126,7 @@ func (a *Authn) authenticate(fields []string) (*exchange.Principal, *rejection) 
 			note:   fmt.Sprintf("no issuer of the policy is %.128q", iss),
 		}
 	}
-	claims, err := issuer.verify(token)
+	claims, err := issuer.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +134,13 @@ func (a *Authn) authenticate(fields []string) (*exchange.Principal, *rejection) 
 }
 
 // refuse returns the refusal that tells of why, with the challenge that RFC
-// 6750 section 3 demands.
+// 6750 section 3 demands. A client whose token could not be judged is told
+// when to come again; a challenge would tell it that its token is no good.
 func (a *Authn) refuse(why *rejection) *exchange.Refusal {
+	header := http.Header{"Www-Authenticate": {why.challenge()}}
+	if why.reason == exchange.JWKSUnavailable {
+		header = http.Header{"Retry-After": {strconv.Itoa(why.retryAfter)}}
+	}
 	return &exchange.Refusal{
 		Kind:   exchange.Authn,
 		Policy: a.name,
@@ -133,6 +148,6 @@ func (a *Authn) refuse(why *rejection) *exchange.Refusal {
 		Detail: why.detail,
 		Note:   why.note,
 		Line:   a.line,
-		Header: http.Header{"Www-Authenticate": {why.challenge()}},
+		Header: header,
 	}
 }

@@ -170,7 +170,7 @@ func TestEachIssuerHasItsOwnKeys(t *testing.T) {
 		{Issuer: "ec", PublicKeyFile: "ec"},
 		{Issuer: "hs", SecretFile: "hs"},
 	}
-	a, err := NewAuthn("users", c, files{"rsa": publicPEM(rsaKey()), "ec": publicPEM(ecKey()), "hs": aSecret}.read)
+	a, err := NewAuthn("users", c, files{"rsa": publicPEM(rsaKey()), "ec": publicPEM(ecKey()), "hs": aSecret}.read, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

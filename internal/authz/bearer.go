@@ -15,6 +15,8 @@ type rejection struct {
 	reason exchange.Reason
 	detail string // for the client; without " and \
 	note   string // for the record, if it knows more
+
+	retryAfter int // seconds; with JWKSUnavailable
 }
 
 // realm names what is protected, in every challenge.

@@ -38,7 +38,7 @@ type AuthnConfig struct {
 }
 
 // IssuerConfig is one issuer of tokens and where its keys are: exactly one of
-// SecretFile, PublicKeyFile and JWKSFile.
+// SecretFile, PublicKeyFile, JWKSFile and JWKSURL.
 type IssuerConfig struct {
 	Line int `yaml:"-"`
 
@@ -52,6 +52,13 @@ type IssuerConfig struct {
 	PublicKeyFile string `yaml:"publicKeyFile,omitempty" file:"read"`
 	// JWKSFile holds a JSON Web Key Set (RFC 7517).
 	JWKSFile string `yaml:"jwksFile,omitempty" file:"read"`
+	// JWKSURL is where the issuer publishes its JSON Web Key Set, the jwks_uri
+	// of its metadata (RFC 8414): https, or http to this machine. It is
+	// fetched without a proxy, and a redirect is not followed.
+	JWKSURL string `yaml:"jwksURL,omitempty"`
+	// JWKS is how the keys at JWKSURL are kept; it has a meaning only with
+	// that.
+	JWKS *JWKSConfig `yaml:"jwks,omitempty"`
 
 	// Audiences are those of which the aud claim must name one. Empty: the
 	// aud claim is not looked at.
@@ -125,14 +132,21 @@ func (c IssuerConfig) validate(report exchange.Report) {
 		report("issuer", "must say what the iss claim says")
 	}
 	sources := 0
-	for _, file := range []string{c.SecretFile, c.PublicKeyFile, c.JWKSFile} {
-		if file != "" {
+	for _, source := range []string{c.SecretFile, c.PublicKeyFile, c.JWKSFile, c.JWKSURL} {
+		if source != "" {
 			sources++
 		}
 	}
 	if sources != 1 {
-		report("", fmt.Sprintf("must have exactly one of secretFile, publicKeyFile and jwksFile, got %d", sources))
+		report("", fmt.Sprintf("must have exactly one of secretFile, publicKeyFile, jwksFile and jwksURL, got %d", sources))
 		return
+	}
+	if c.JWKSURL != "" {
+		if problem := checkJWKSURL(c.JWKSURL); problem != "" {
+			report("jwksURL", problem)
+		}
+	} else if c.JWKS != nil {
+		report("jwks", "has a meaning only with jwksURL")
 	}
 	accepted, with := asymmetric, "a public key"
 	if c.SecretFile != "" {
@@ -164,7 +178,7 @@ type Config struct {
 	// and does nothing; or disabled: it is not asked.
 	Mode exchange.Mode `yaml:"mode,omitempty"`
 
-	// Default is what holds when no rule matches: allow or deny. Default deny.
+	// Default is what holds when no rule matches: deny, the default, or allow.
 	Default string `yaml:"default"`
 
 	Rules []RuleConfig `yaml:"rules,omitempty"`

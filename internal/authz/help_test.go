@@ -89,7 +89,7 @@ func authn(t testing.TB, content string, with func(c *AuthnConfig)) *Authn {
 	c.SetDefaults()
 	c.Issuers = []IssuerConfig{{Issuer: alice}}
 	with(&c)
-	a, err := NewAuthn("users", c, files{"key": content}.read)
+	a, err := NewAuthn("users", c, files{"key": content}.read, nil)
 	if err != nil {
 		t.Fatalf("NewAuthn() = %v, want nil", err)
 	}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,11 +16,17 @@ import (
 // issuer verifies the tokens of one issuer with its keys and its algorithms,
 // and no others (RFC 8725 sections 3.1 and 3.8).
 type issuer struct {
-	keys   keys
+	keys   finder
 	parser *jwt.Parser
 }
 
-func newIssuer(c IssuerConfig, ks keys, skew time.Duration) *issuer {
+// finder knows which keys may verify a token with the header's kid and alg. A
+// finder may wait for them, until ctx ends.
+type finder interface {
+	find(ctx context.Context, kid, alg string) ([]any, error)
+}
+
+func newIssuer(c IssuerConfig, ks finder, skew time.Duration) *issuer {
 	options := []jwt.ParserOption{
 		jwt.WithValidMethods(c.algorithms()),
 		jwt.WithIssuer(c.Issuer),
@@ -58,9 +65,10 @@ func issuerOf(token string) (string, *rejection) {
 }
 
 // verify returns the claims of token, or why it is not believed.
-func (i *issuer) verify(token string) (jwt.MapClaims, *rejection) {
+func (i *issuer) verify(ctx context.Context, token string) (jwt.MapClaims, *rejection) {
 	claims := jwt.MapClaims{}
-	if _, err := i.parser.ParseWithClaims(token, claims, i.key); err != nil {
+	key := func(t *jwt.Token) (any, error) { return i.key(ctx, t) }
+	if _, err := i.parser.ParseWithClaims(token, claims, key); err != nil {
 		return nil, reject(err, claims)
 	}
 	if _, err := claims.GetSubject(); err != nil {
@@ -71,7 +79,7 @@ func (i *issuer) verify(token string) (jwt.MapClaims, *rejection) {
 
 // key returns the keys that may verify t. Of the header only kid and alg are
 // read: a token that brings its own key (jwk, jku, x5u) brings nothing.
-func (i *issuer) key(t *jwt.Token) (any, error) {
+func (i *issuer) key(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		// We understand no extension, so we must refuse all (RFC 7515
 		// section 4.1.11).
@@ -81,7 +89,7 @@ func (i *issuer) key(t *jwt.Token) (any, error) {
 	if _, there := t.Header["kid"]; there && !ok {
 		return nil, errUnknownKey
 	}
-	found, err := i.keys.find(kid, t.Method.Alg())
+	found, err := i.keys.find(ctx, kid, t.Method.Alg())
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +128,10 @@ var rejections = []struct {
 
 // reject returns what is told of err.
 func reject(err error, claims jwt.MapClaims) *rejection {
+	var none *noKeysError
+	if errors.As(err, &none) {
+		return none.rejection()
+	}
 	for _, r := range rejections {
 		if errors.Is(err, r.is) {
 			return invalid(r.detail)

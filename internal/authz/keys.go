@@ -2,6 +2,7 @@ package authz
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -34,7 +35,7 @@ var (
 )
 
 // find returns what may verify a token with the header's kid and alg.
-func (ks keys) find(kid, alg string) ([]any, error) {
+func (ks keys) find(_ context.Context, kid, alg string) ([]any, error) {
 	if kid == "" && ks.named && len(ks.list) != 1 {
 		return nil, errNoKeyID
 	}
@@ -51,6 +52,11 @@ func (ks keys) find(kid, alg string) ([]any, error) {
 		return nil, errUnknownKey
 	}
 	return found, nil
+}
+
+// has reports whether there is a key called kid.
+func (ks keys) has(kid string) bool {
+	return slices.ContainsFunc(ks.list, func(k key) bool { return k.id == kid })
 }
 
 // fits reports whether alg is one that the key is for (RFC 7518 section 3.1).

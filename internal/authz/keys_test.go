@@ -90,7 +90,7 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := AuthnConfig{Issuers: []IssuerConfig{{Issuer: alice}}}
 			tt.with(&c)
-			_, err := NewAuthn("users", c, files{"key": tt.file}.read)
+			_, err := NewAuthn("users", c, files{"key": tt.file}.read, nil)
 			var field *exchange.FieldError
 			if !errors.As(err, &field) || err.Error() != tt.want {
 				t.Errorf("NewAuthn() = %v, want %s", err, tt.want)
@@ -103,7 +103,7 @@ func TestAllKeyFilesAreReported(t *testing.T) {
 	c := AuthnConfig{Issuers: []IssuerConfig{
 		{Issuer: "a", SecretFile: "short"}, {Issuer: "b", JWKSFile: "short"}, {Issuer: "c", PublicKeyFile: "short"},
 	}}
-	_, err := NewAuthn("users", c, files{"short": "s3cr3t"}.read)
+	_, err := NewAuthn("users", c, files{"short": "s3cr3t"}.read, nil)
 	want := []string{
 		"issuers[0].secretFile: holds 6 bytes, must be at least 32",
 		`issuers[1].jwksFile: holds no JSON Web Key Set, must be {"keys": [...]}`,
