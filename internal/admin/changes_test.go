@@ -164,7 +164,7 @@ func TestBadChanges(t *testing.T) {
 		{"no such fault", "GET /faults/nobody", ``, 404, `no fault "nobody"`},
 		{"no such fault to set", "PUT /faults/nobody", `{"percent": "5"}`, 404, `no fault "nobody"`},
 		{"no such fault to end", "DELETE /faults/nobody", ``, 404, `no fault "nobody"`},
-		{"no such path", "GET /config", ``, 404, `no "/config"`},
+		{"no such path", "GET /nothing", ``, 404, `no "/nothing"`},
 		{"no front page", "GET /", ``, 404, `no "/"`},
 		{"breakers cannot be deleted", "DELETE /breakers/standard@app", ``, 405, "GET, HEAD, POST"},
 		{"faults are PUT", "POST /faults/chaos", `{}`, 405, "DELETE, GET, HEAD, PUT"},
@@ -268,6 +268,10 @@ func TestReload(t *testing.T) {
 func TestAdminWithoutPolicy(t *testing.T) {
 	admin := newHouse(t).Handler()
 	for line, want := range map[string]int{
+		"GET /routes":              http.StatusOK,
+		"GET /policies":            http.StatusOK,
+		"GET /decisions":           http.StatusOK,
+		"GET /config":              http.StatusServiceUnavailable,
 		"GET /breakers":            http.StatusOK,
 		"GET /breakers/standard":   http.StatusNotFound,
 		"POST /breakers/standard":  http.StatusNotFound,

@@ -54,11 +54,15 @@ func arrivedAt(r *http.Request, host string) bool {
 	return err == nil && a.Unmap() == at.AddrPort().Addr().Unmap()
 }
 
-// who returns by whom a change is asked for.
+// who returns by whom a change is asked for: the address, behind the name of
+// the credential if one was shown.
 func who(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		host = r.RemoteAddr
+	}
+	if name := credential(r); name != "" {
+		return name + " from " + host
 	}
 	return host
 }

@@ -61,6 +61,7 @@ func TestGuard(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newShop(t)
+			h.apply(t, guarded)
 			h.Listen = tt.listen
 			h.reload = func(string) (Change, error) { return Change{}, nil }
 			for _, change := range []struct{ line, body string }{
@@ -69,7 +70,7 @@ func TestGuard(t *testing.T) {
 				{"DELETE /faults/chaos", ""},
 				{"POST /-/reload", ""},
 			} {
-				a := ask(t, h.Handler(), change.line, change.body, append(tt.change, func(r *http.Request) { r.Host = tt.host })...)
+				a := ask(t, h.Handler(), change.line, change.body, append(tt.change, bearing(secret), func(r *http.Request) { r.Host = tt.host })...)
 				if a.status != tt.want {
 					t.Errorf("%s for %s: %d, want %d", change.line, tt.host, a.status, tt.want)
 				}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"sidecar/internal/authz"
 	"sidecar/internal/proxy"
 )
 
@@ -20,7 +21,7 @@ type Health struct {
 	proxy *proxy.Proxy
 
 	mu       sync.Mutex // guards all below
-	started  bool
+	started  time.Time  // zero before that
 	draining bool
 	broken   []string
 	reload   string // why the last reload failed; empty when it did not
@@ -30,7 +31,7 @@ type Health struct {
 func NewHealth(p *proxy.Proxy) *Health { return &Health{proxy: p} }
 
 // Started says that every listener serves.
-func (h *Health) Started() { h.set(func() { h.started = true }) }
+func (h *Health) Started() { h.set(func() { h.started = time.Now() }) }
 
 // Draining says that the process is about to end.
 func (h *Health) Draining() { h.set(func() { h.draining = true }) }
@@ -63,18 +64,25 @@ type report struct {
 	ready bool // new traffic is welcome
 }
 
+// grace is how long after the start readiness waits for the keys of issuers.
+// Then an issuer that is away keeps nobody out: routes without authn work, and
+// a start-up probe must not wait for ever.
+const grace = 10 * time.Second
+
 // report says how things are. An open breaker degrades and no more: the
-// sidecar does its work, and restarting it would heal nothing.
+// sidecar does its work, and restarting it would heal nothing. So do keys that
+// an issuer does not give.
 func (h *Health) report() report {
 	// Before the lock: a breaker that is asked may have to tell an event, and
 	// whoever hears it may have a word for h.
 	s := h.proxy.Snapshot()
 	open := notClosed(s)
+	waiting, doubtful := withoutKeys(s)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := report{Status: Healthy, Timestamp: time.Now().UTC(), Reasons: []string{}}
-	serving := h.started && s != nil
+	serving := !h.started.IsZero() && s != nil
 	if !serving {
 		r.add(Unhealthy, "starting")
 	}
@@ -90,8 +98,38 @@ func (h *Health) report() report {
 	for _, what := range open {
 		r.add(Degraded, what)
 	}
-	r.ready = serving && !h.draining && len(h.broken) == 0
+	for _, what := range doubtful {
+		r.add(Degraded, what)
+	}
+	r.ready = serving && !h.draining && len(h.broken) == 0 && (!waiting || time.Since(h.started) >= grace)
 	return r
+}
+
+// withoutKeys returns a reason for each issuer whose tokens cannot be judged,
+// or only by old keys, and whether there is one that was never heard of.
+func withoutKeys(s *proxy.Snapshot) (waiting bool, reasons []string) {
+	if s == nil {
+		return false, nil
+	}
+	for _, k := range s.KeySets() {
+		st := k.Status()
+		waiting = waiting || st.State == authz.KeysWaiting
+		if reason := doubt(st); reason != "" {
+			reasons = append(reasons, reason)
+		}
+	}
+	return waiting, reasons
+}
+
+// doubt returns what is wrong with the keys of an issuer, if anything.
+func doubt(st authz.KeySetStatus) string {
+	switch st.State {
+	case authz.KeysFresh:
+		return ""
+	case authz.KeysWaiting:
+		return "the keys of issuer " + st.Issuer + " were not fetched yet"
+	}
+	return "the keys of issuer " + st.Issuer + " are " + st.State + ": last fetched at " + st.LastSuccess.UTC().Format(time.RFC3339)
 }
 
 // notClosed returns a reason for each breaker of s that is not closed.
@@ -135,5 +173,5 @@ func (h *Health) readyz(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": r.Reasons})
 		return
 	}
-	reply(w, http.StatusOK, map[string]string{"status": "ready"})
+	reply(w, http.StatusOK, map[string]any{"status": "ready", "reasons": r.Reasons})
 }

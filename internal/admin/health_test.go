@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
 	"sidecar/internal/proxy"
 )
@@ -178,6 +180,67 @@ func TestHealthOfBreakerThatMovesOn(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		wantHealth(t, telemetry, Degraded, 200, 200, []string{"circuit breaker standard@app is half-open"})
 	})
+}
+
+// keysFrom returns shop with an issuer whose keys are at url.
+func keysFrom(url string) string {
+	return strings.Replace(shop, "secretFile: key", `jwksURL: "`+url+`", jwks: {refresh: 10s, staleIfError: 0s}`, 1)
+}
+
+// An issuer that does not answer keeps nobody out for ever.
+func TestReadinessWaitsForKeysOnlyForAWhile(t *testing.T) {
+	hang := make(chan struct{})
+	issuer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer issuer.Close()
+	defer close(hang)
+	h := newHouse(t)
+	if err := h.Proxy.Apply(parse(t, keysFrom(issuer.URL))); err != nil {
+		t.Fatal(err)
+	}
+	telemetry := Telemetry(h.health, noMetrics)
+	reasons := []string{"the keys of issuer sidecar were not fetched yet"}
+	wantHealth(t, telemetry, Unhealthy, 503, 503, append([]string{"starting"}, reasons...))
+	h.health.Started()
+	wantHealth(t, telemetry, Degraded, 200, 503, reasons)
+	h.health.started = h.health.started.Add(-grace)
+	wantHealth(t, telemetry, Degraded, 200, 200, reasons)
+	if a := ask(t, telemetry, "GET /readyz", ""); !reflect.DeepEqual(a.doc["reasons"], []any{reasons[0]}) {
+		t.Errorf("/readyz: reasons %v, want %v though it is ready", a.doc["reasons"], reasons)
+	}
+}
+
+func TestReadinessDoesNotWaitForKeysThatAreThere(t *testing.T) {
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"keys":[{"kty":"EC","crv":"P-256",`+
+			`"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`) // RFC 7515 appendix A.3
+	}))
+	defer issuer.Close()
+	h := newHouse(t)
+	if err := h.Proxy.Apply(parse(t, keysFrom(issuer.URL))); err != nil {
+		t.Fatal(err)
+	}
+	h.health.Started()
+	for deadline := time.Now().Add(20 * time.Second); h.Proxy.Snapshot().KeySets()[0].Status().State != authz.KeysFresh; {
+		if time.Now().After(deadline) {
+			t.Fatal("the keys do not come")
+		}
+		runtime.Gosched()
+	}
+	wantHealth(t, Telemetry(h.health, noMetrics), Healthy, 200, 200, nil)
+}
+
+func TestDoubtfulKeysAreTold(t *testing.T) {
+	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.FixedZone("", 3600))
+	for state, want := range map[string]string{
+		authz.KeysFresh:   "",
+		authz.KeysWaiting: "the keys of issuer me were not fetched yet",
+		authz.KeysStale:   "the keys of issuer me are stale: last fetched at 2026-05-04T02:02:01Z",
+		authz.KeysExpired: "the keys of issuer me are expired: last fetched at 2026-05-04T02:02:01Z",
+	} {
+		if got := doubt(authz.KeySetStatus{Issuer: "me", State: state, LastSuccess: at}); got != want {
+			t.Errorf("%s keys: %q, want %q", state, got, want)
+		}
+	}
 }
 
 func TestHealthUnderConcurrentUse(t *testing.T) {

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stand in no answer.
 const secret = "correct-horse-battery-staple-9000"
 
+// other is another one, in the variable OTHER.
+const other = "wrong-horse-battery-staple-9001"
+
 const shop = `
 version: v1
 upstreams: {app: {endpoints: [{url: "http://127.0.0.1:1"}]}}
@@ -80,11 +83,12 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{heard: &heard{}}
 	sw := faults.NewSwitch(h.event)
-	px := proxy.New(proxy.Options{Observers: exchange.Observers{eventsOnly{hear: h.event}}, Faults: sw})
+	recent := &Decisions{}
+	px := proxy.New(proxy.Options{Observers: exchange.Observers{eventsOnly{hear: h.event}, recent}, Faults: sw})
 	t.Cleanup(px.Close)
 	h.health = NewHealth(px)
 	h.Admin = &Admin{
-		Proxy: px, Faults: sw, Listen: "admin.example:9901",
+		Proxy: px, Faults: sw, Decisions: recent, Listen: "127.0.0.1:9901",
 		Reload: func(who string) (Change, error) { return h.reload(who) },
 	}
 	return h
@@ -94,16 +98,34 @@ func newHouse(t *testing.T) *house {
 func newShop(t *testing.T) *house {
 	t.Helper()
 	h := newHouse(t)
-	if err := h.Proxy.Apply(parse(t, shop)); err != nil {
+	h.apply(t, shop)
+	return h
+}
+
+// guarded is shop with a token for its admin, which is secret.
+const guarded = shop + `
+server: {adminToken: "${SECRET}"}
+`
+
+func (h *house) apply(t *testing.T, text string) {
+	t.Helper()
+	if err := h.Proxy.Apply(parse(t, text)); err != nil {
 		t.Fatalf("apply: %v", err)
 	}
-	return h
+}
+
+// bearing returns a change of a request: it carries token.
+func bearing(token string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 }
 
 func options() policy.Options {
 	return policy.Options{
-		ReadFile:  func(string) ([]byte, error) { return []byte(secret), nil },
-		LookupEnv: func(name string) (string, bool) { return secret, name == "SECRET" },
+		ReadFile: func(string) ([]byte, error) { return []byte(secret), nil },
+		LookupEnv: func(name string) (string, bool) {
+			value, ok := map[string]string{"SECRET": secret, "OTHER": other}[name]
+			return value, ok
+		},
 	}
 }
 
@@ -143,7 +165,7 @@ func ask(t *testing.T, h http.Handler, line, body string, change ...func(*http.R
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	a := answer{status: w.Code, header: w.Header(), body: w.Body.String()}
-	if strings.Contains(a.body, secret) {
+	if strings.Contains(a.body, secret) || strings.Contains(a.body, other) {
 		t.Errorf("%s tells a secret: %s", line, a.body)
 	}
 	for field, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {

@@ -27,8 +27,12 @@ type Admin struct {
 	Proxy  *proxy.Proxy
 	Faults *faults.Switch
 	Reload Reload
-	// Listen is the address that the listener was asked for; its host may be
-	// named in the Host field.
+	// Decisions remembers what GET /decisions tells; it must be one of the
+	// observers of Proxy.
+	Decisions *Decisions
+	// Listen is the address that the listener was asked for. Its host may be
+	// named in the Host field; one that is not loopback makes every request
+	// need the token of the policy.
 	Listen string
 }
 
@@ -45,6 +49,10 @@ type Change struct {
 // Handler returns the map of the admin listener.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /routes", a.listRoutes)
+	mux.HandleFunc("GET /policies", a.listPolicies)
+	mux.HandleFunc("GET /config", a.getConfig)
+	mux.HandleFunc("GET /decisions", a.listDecisions)
 	mux.HandleFunc("GET /breakers", a.listBreakers)
 	// The breaker of an inline policy has a slash in its name.
 	mux.HandleFunc("GET /breakers/{name...}", a.getBreaker)
@@ -54,7 +62,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("PUT /faults/{name}", a.switchOn)
 	mux.HandleFunc("DELETE /faults/{name}", a.switchOff)
 	mux.HandleFunc("POST /-/reload", a.reload)
-	return guard(wellSpoken(mux), a.Listen)
+	return guard(a.demand(wellSpoken(mux)), a.Listen)
 }
 
 // wellSpoken returns mux with its own 404 and 405 told as everything else is:
