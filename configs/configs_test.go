@@ -18,13 +18,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Every policy file that we hand out is good, on whatever machine.
 func TestEveryFileLoads(t *testing.T) {
-	files, err := filepath.Glob("*.yaml")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("found %v, %v, want demo.yaml, minimal.yaml and readme.yaml at least", files, err)
+	var files []string
+	for _, pattern := range []string{"*.yaml", "../deploy/k8s/base/sidecar.yaml", "../deploy/k8s/examples/*/sidecar.yaml"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("found no %s, %v", pattern, err)
+		}
+		files = append(files, found...)
 	}
-	for _, file := range append(files, "../deploy/k8s/sidecar.yaml") {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			readIf(t, file)
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
 			f, err := policy.Load(file, policy.Options{Offline: true})
 			if err != nil {
 				t.Fatalf("the policy is not good:\n%v", err)

@@ -1,4 +1,5 @@
-// Package configs holds the policy files that come with the sidecar.
+// Package configs holds the policy files that come with the sidecar, and their
+// schema.
 package configs
 
 import _ "embed"
@@ -7,3 +8,8 @@ import _ "embed"
 //
 //go:embed demo.yaml
 var Demo []byte
+
+// Schema is the JSON Schema of policy files, which `make docs` writes.
+//
+//go:embed sidecar.schema.json
+var Schema []byte

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"sidecar/internal/tracing"
 )
 
 // thing is a part of the file that changes as a whole.
@@ -45,6 +47,9 @@ func Diff(old, next *File) []string {
 	return lines
 }
 
+// readOnce are the keys of server that a running process does not read again.
+var readOnce = []string{"listen", "telemetry", "admin", "protocols", "limits"}
+
 // things returns the parts of f.
 func (f *File) things() []thing {
 	var all []thing
@@ -53,8 +58,13 @@ func (f *File) things() []thing {
 	}
 	server := reflect.ValueOf(f.Server)
 	for _, field := range fieldsOf(server.Type()) {
-		add("", "server."+field.key, server.FieldByIndex(field.index).Interface())
-		all[len(all)-1].restart = field.key != "paths" && field.key != "shutdown"
+		config := server.FieldByIndex(field.index).Interface()
+		add("", "server."+field.key, config)
+		last := &all[len(all)-1]
+		last.restart = slices.Contains(readOnce, field.key)
+		if s, ok := config.(Secret); ok {
+			last.print += s.value // it prints as it is written, whatever it is
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
 		add("upstreams."+name, "upstream "+name, f.Upstreams[name])
@@ -69,6 +79,14 @@ func (f *File) things() []thing {
 		add(f.origin().route(r), "route "+r.Name, r)
 	}
 	add("telemetry.logs", "telemetry.logs", f.Telemetry.Logs)
+	// There also where there is no section: to add or remove one needs a restart.
+	var traced tracing.Config
+	if f.Telemetry.Tracing != nil {
+		traced = *f.Telemetry.Tracing
+	}
+	add("", "telemetry.tracing.otlp", traced.OTLP)
+	all[len(all)-1].restart = true
+	add("", "telemetry.tracing.samplePercent", traced.SamplePercent)
 	return all
 }
 

@@ -33,7 +33,7 @@ func escape(n *yaml.Node, key bool) {
 	for i, child := range n.Content {
 		escape(child, n.Kind == yaml.MappingNode && i%2 == 0)
 	}
-	if n.Kind != yaml.ScalarNode {
+	if n.Kind != yaml.ScalarNode || bare(n) {
 		return
 	}
 	if !key {

@@ -7,9 +7,10 @@ import (
 
 // field is one key of a section.
 type field struct {
-	key   string
-	index []int
-	names bool // a file to read
+	key       string
+	index     []int
+	names     bool // a file to read
+	omitEmpty bool // not written when it says nothing
 }
 
 type fields []field
@@ -28,7 +29,7 @@ func fieldsOf(t reflect.Type) fields {
 				fs = append(fs, f)
 			}
 		case key != "":
-			fs = append(fs, field{key, []int{i}, sf.Tag.Get("file") == "read"})
+			fs = append(fs, field{key, []int{i}, sf.Tag.Get("file") == "read", options == "omitempty"})
 		}
 	}
 	return fs

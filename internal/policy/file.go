@@ -5,7 +5,6 @@
 package policy
 
 import (
-	"net/netip"
 	"time"
 
 	"sidecar/internal/authz"
@@ -15,6 +14,7 @@ import (
 	"sidecar/internal/logging"
 	"sidecar/internal/ratelimit"
 	"sidecar/internal/retry"
+	"sidecar/internal/tracing"
 	"sidecar/internal/upstream"
 	"sidecar/internal/validation"
 )
@@ -49,9 +49,15 @@ type Server struct {
 	// Telemetry is where /metrics, /healthz, /livez and /readyz are read.
 	// Default :9090.
 	Telemetry string `yaml:"telemetry"`
-	// Admin is where faults, breakers and reloads are asked for; it must be a
-	// loopback address. Default 127.0.0.1:9901.
+	// Admin is where the running sidecar is looked at and changed: routes,
+	// policies, decisions, faults, breakers, reloads. An address that is not
+	// loopback needs an AdminToken. Default 127.0.0.1:9901.
 	Admin string `yaml:"admin"`
+	// AdminToken is what admin requests carry as "Authorization: Bearer TOKEN":
+	// those that change something and, where Admin is not loopback, all. It is
+	// written as a variable alone, ${NAME} or ${NAME:-}; empty is none. At
+	// least 16 visible ASCII characters. Default none.
+	AdminToken Secret `yaml:"adminToken,omitempty"`
 
 	// Protocols are http1, h2c or both, on Listen. Default both.
 	Protocols []string `yaml:"protocols"`
@@ -62,6 +68,13 @@ type Server struct {
 	// two ways before any rule reads them; or raw, which lets them by and
 	// asks every rule about the decoded path and the raw one.
 	Paths string `yaml:"paths"`
+
+	// TrustedProxies are the peers whose X-Forwarded-For, -Host and -Proto and
+	// whose X-Request-ID count: networks or addresses. Those of any other peer
+	// are replaced; an empty list trusts nobody. Where requests are traced,
+	// only these peers' traces are continued. Default [127.0.0.0/8,
+	// ::1/128], this machine.
+	TrustedProxies []Network `yaml:"trustedProxies"`
 
 	Shutdown Shutdown `yaml:"shutdown"`
 }
@@ -199,6 +212,9 @@ type Ref[C any] struct {
 // Telemetry is what is told about the sidecar's work.
 type Telemetry struct {
 	Logs logging.Config `yaml:"logs"`
+	// Tracing sends spans of requests to a collector. Default none: requests
+	// are not traced, and what they say of a trace goes through unchanged.
+	Tracing *tracing.Config `yaml:"tracing,omitempty"`
 }
 
 // SetDefaults fills f with what is not said.
@@ -212,7 +228,7 @@ func (f *File) SetDefaults() {
 func (s *Server) SetDefaults() {
 	*s = Server{
 		Listen: ":8080", Telemetry: ":9090", Admin: "127.0.0.1:9901",
-		Protocols: []string{HTTP1, H2C}, Paths: PathsStrict,
+		Protocols: []string{HTTP1, H2C}, Paths: PathsStrict, TrustedProxies: loopback(),
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
 			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000,
@@ -229,12 +245,6 @@ func (d *Defaults) SetDefaults() {
 // SetDefaults fills r with what is not said.
 func (r *Route) SetDefaults() {
 	*r = Route{Line: r.Line, Upgrade: []string{"websocket"}}
-}
-
-// TrustedProxies are the peers whose word on the client's address and on the
-// request id is believed: those on this machine.
-func TrustedProxies() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
 // Named is a policy and the name it goes by: its own, ROUTE/KIND for an inline

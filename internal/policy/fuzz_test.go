@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// FuzzParse: no file makes the walk panic, and a file that is accepted can be
-// written down and read again.
+// FuzzParse: no file makes the walk panic, and a file that is accepted is one
+// to the schema too, and can be written down and read again.
 func FuzzParse(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
@@ -28,6 +28,7 @@ func FuzzParse(f *testing.F) {
 		LookupEnv: func(name string) (string, bool) { return "10 $" + name + "\n", len(name)%2 == 0 },
 		ReadFile:  func(string) ([]byte, error) { return []byte("x"), nil },
 	}
+	schema := compiled(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse("fuzz.yaml", data, o)
 		if err != nil {
@@ -37,6 +38,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		file.Warnings()
+		if err := schema.Validate(instance(t, data)); err != nil {
+			t.Fatalf("the schema does not take what Parse takes: %v", err)
+		}
 		written, err := file.Marshal()
 		if err != nil {
 			t.Fatalf("Marshal: %v", err)
@@ -58,6 +62,7 @@ func FuzzParse(f *testing.F) {
 var sameFile = cmp.Options{
 	cmpopts.EquateEmpty(),
 	cmpopts.IgnoreUnexported(File{}),
+	cmpopts.EquateComparable(Secret{}, Network{}),
 	cmp.FilterPath(func(p cmp.Path) bool {
 		field, ok := p.Last().(cmp.StructField)
 		return ok && field.Name() == "Line" && field.Type() == reflect.TypeFor[int]()

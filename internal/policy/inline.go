@@ -6,13 +6,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Inline returns config, a section of File, as YAML on one line, for people.
-func Inline(config any) string {
+// Inline returns config, a section of f, as YAML on one line, for people. What
+// a variable holds may be a secret: it is shown as it is written.
+func (f *File) Inline(config any) string {
 	var n yaml.Node
 	if err := n.Encode(config); err != nil {
 		return err.Error()
 	}
-	flow(&n)
+	f.origin().flow(&n)
 	data, err := yaml.Marshal(&n)
 	if err != nil {
 		return err.Error()
@@ -22,9 +23,13 @@ func Inline(config any) string {
 	return strings.Join(strings.Fields(string(data)), " ")
 }
 
-func flow(n *yaml.Node) {
+func (s *source) flow(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		n.Value = s.asWritten(n.Value)
+	}
+	bare(n)
 	n.Style |= yaml.FlowStyle
 	for _, child := range n.Content {
-		flow(child)
+		s.flow(child)
 	}
 }

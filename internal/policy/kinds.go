@@ -21,6 +21,20 @@ func (f *File) kinds() iter.Seq2[string, policies] {
 	}
 }
 
+// Named goes through the named policies, in the order in which a request meets
+// them: their kinds, and what each is.
+func (f *File) Named() iter.Seq2[string, Named[any]] {
+	return func(yield func(string, Named[any]) bool) {
+		for kind, policies := range f.kinds() {
+			for _, name := range policies.names() {
+				if !yield(kind, Named[any]{Name: name, Path: "policies." + kind + "." + name, Config: policies.get(name)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (p policies) names() []string {
 	names := make([]string, 0, p.Len())
 	for _, key := range p.MapKeys() {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,11 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
+
+	"sidecar/internal/golden"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-var update = flag.Bool("update", false, "write what is found into testdata, to be read before it is believed")
 
 // Each archive in testdata holds a policy, the files that it names, and the
 // problems or, for a file without any, the warnings that are expected. Its
@@ -33,7 +32,7 @@ func TestFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			section, got := outcome(t, a)
-			if *update {
+			if golden.Update() {
 				keep(t, name, a, section, got)
 			}
 			if diff := cmp.Diff(content(a, section), got); diff != "" {

@@ -19,6 +19,8 @@ func (r *Route) Validate(report exchange.Report) {
 		report("name", "must be said: it stands in metrics and logs")
 	} else if problem := checkName(r.Name, false); problem != "" {
 		report("name", problem)
+	} else if r.Name == exchange.NoRouteName {
+		report("name", fmt.Sprintf("must not be %q, which stands for no route", r.Name))
 	}
 	for i, protocol := range r.Upgrade {
 		at := fmt.Sprintf("upgrade[%d]", i)
@@ -44,6 +46,11 @@ func (m *Match) Validate(report exchange.Report) {
 	}
 	if m.PathPrefix != "" && m.PathPrefix[0] != '/' {
 		report("pathPrefix", fmt.Sprintf("must begin with /, got %q", m.PathPrefix))
+	}
+	for key, path := range map[string]string{"path": m.Path, "pathPrefix": m.PathPrefix} {
+		if strings.ContainsAny(path, "?#") {
+			report(key, fmt.Sprintf("can never match: a path ends before its query, got %q", path))
+		}
 	}
 	exchange.Methods(report, "methods", m.Methods)
 	if _, notIP := netip.ParseAddr(m.Host); m.Host != "" && notIP != nil && (!hostShape.MatchString(m.Host) || len(m.Host) > 253) {

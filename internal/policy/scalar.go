@@ -38,6 +38,9 @@ func (w *walk) scalar(node *yaml.Node, path string, v reflect.Value) bool {
 	if e.any {
 		w.conceal(hidden{path, node.Value, e.text})
 	}
+	if s, ok := v.Addr().Interface().(*Secret); ok {
+		return w.secret(path, node.Value, e.text, s)
+	}
 	// Only what is written can be of the wrong sort: a variable is always text.
 	plain := e.any || node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
 	if err := set(v, e.text, plain); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,12 @@ func (s *Server) Validate(report exchange.Report) {
 				report(l.key, fmt.Sprintf("must not listen where %s does, %s, got %q", other.key, other.address, l.address))
 			}
 		}
-		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !isLoopback(host) {
-			report(l.key, fmt.Sprintf("must be a loopback address such as 127.0.0.1:9901, got %q", l.address))
+		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !isLoopback(host) && s.AdminToken.IsZero() {
+			report(l.key, fmt.Sprintf("must be a loopback address such as 127.0.0.1:9901, unless adminToken is set, got %q", l.address))
 		}
+	}
+	if !s.AdminToken.IsZero() && !tokenShape.MatchString(s.AdminToken.Value()) {
+		report("adminToken", fmt.Sprintf("must have at least 16 characters, all of them visible ASCII, got %q", s.AdminToken))
 	}
 	if len(s.Protocols) == 0 {
 		report("protocols", "must have at least one of http1 and h2c")
@@ -43,6 +47,9 @@ func (s *Server) Validate(report exchange.Report) {
 	}
 	exchange.OneOf(report, "paths", s.Paths, PathsStrict, PathsRaw)
 }
+
+// tokenShape is what a header field carries as it is, and nobody guesses.
+var tokenShape = regexp.MustCompile(`^[!-~]{16,}$`)
 
 func checkAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)

@@ -26,6 +26,11 @@ func (f *File) Warnings() Problems {
 	if !anybody && !f.origin().partial {
 		ws.warn("routes", "nobody is authenticated on any route")
 	}
+	for i, n := range f.Server.TrustedProxies {
+		if n.Bits() == 0 {
+			ws.warn(fmt.Sprintf("server.trustedProxies[%d]", i), "is everybody: any client can say that it is another")
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
 		at := "upstreams." + name
 		ws.unused(at, "no route goes to it")
@@ -77,6 +82,9 @@ func (ws *warnings) route(r *Route) bool {
 	if e.Retry != nil {
 		mark(ws.used, *e.Retry)
 		c := e.Retry.Config
+		if c.PerTryTimeout > 0 && !slices.Contains(c.RetryOn, exchange.Condition(exchange.FailedTimeout)) {
+			ws.warn(use+"retry", "perTryTimeout does nothing: retryOn does not name timeout")
+		}
 		if all := time.Duration(c.MaxAttempts) * c.PerTryTimeout; e.Timeout > 0 && all > e.Timeout {
 			ws.warn(use+"retry", fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, e.Timeout))
 		}
