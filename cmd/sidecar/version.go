@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -8,8 +9,11 @@ import (
 	"sidecar/internal/metrics"
 )
 
-// version is set by the linker: -X main.version=v1.2.3.
-var version = "devel"
+// Set by the linker: -X main.version=v1.2.3 -X main.revision=5a171cc.
+var (
+	version  = "devel"
+	revision string
+)
 
 type versionCmd struct{}
 
@@ -21,8 +25,9 @@ func (versionCmd) Run(p *process) error {
 }
 
 func buildInfo() metrics.BuildInfo {
-	b := metrics.BuildInfo{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
+	b := metrics.BuildInfo{Version: version, Revision: cmp.Or(revision, "unknown"), GoVersion: runtime.Version()}
+	// A plain `go build` has what it found itself.
+	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				b.Revision = s.Value

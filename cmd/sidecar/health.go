@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"sidecar/internal/admin"
+)
+
+type healthCmd struct {
+	URL string `default:"http://127.0.0.1:9090/healthz" help:"The /healthz of its telemetry port; default ${default}." placeholder:"URL"`
+}
+
+// healthTimeout is how long a sidecar has to answer: one that takes longer on
+// its own machine is not well.
+const healthTimeout = 2 * time.Second
+
+// Run prints how a running sidecar fares, in one line, and fails unless it is
+// healthy or degraded: restarting a degraded one would heal nothing.
+func (c healthCmd) Run(p *process) error {
+	// The transport is our own, so that no proxy from the environment is asked
+	// in the sidecar's place.
+	h, err := askHealth(p.ctx, &http.Transport{DisableKeepAlives: true}, c.URL)
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	fmt.Fprintln(p.stdout, h)
+	if h.Status == admin.Unhealthy {
+		return errSaid
+	}
+	return nil
+}
+
+// health is what /healthz says.
+type health struct {
+	Status  string   `json:"status"`
+	Reasons []string `json:"reasons"`
+}
+
+func (h health) String() string {
+	if len(h.Reasons) == 0 {
+		return h.Status
+	}
+	return h.Status + ": " + strings.Join(h.Reasons, "; ")
+}
+
+// askHealth asks at url. An answer that /healthz does not give is an error:
+// something else may be listening there.
+func askHealth(ctx context.Context, rt http.RoundTripper, url string) (h health, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fmt.Errorf("no answer in %v", healthTimeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return h, err
+	}
+	// One round trip: a client would follow redirects to somebody else's word.
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return h, fmt.Errorf("%s: %w", url, err)
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&h)
+	if code, ok := healthCodes[h.Status]; err != nil || !ok || code != resp.StatusCode {
+		return h, fmt.Errorf("%s: must be the /healthz of a sidecar, which this is not: %s", url, resp.Status)
+	}
+	return h, nil
+}
+
+// healthCodes are the states of health and the status code of each.
+var healthCodes = map[string]int{
+	admin.Healthy:   http.StatusOK,
+	admin.Degraded:  http.StatusOK,
+	admin.Unhealthy: http.StatusServiceUnavailable,
+}
