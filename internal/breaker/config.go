@@ -119,5 +119,11 @@ func (c *Config) Validate(report exchange.Report) {
 	exchange.Range(report, "halfOpen.successes", c.HalfOpen.Successes, 1, 100)
 	if c.Fallback != nil {
 		exchange.Range(report, "fallback.status", c.Fallback.Status, 200, 599)
+		switch c.Fallback.Status {
+		case http.StatusNoContent, http.StatusResetContent, http.StatusNotModified:
+			if c.Fallback.Body != "" {
+				report("fallback.body", fmt.Sprintf("cannot be sent with status %d", c.Fallback.Status))
+			}
+		}
 	}
 }

@@ -145,6 +145,9 @@ func (t *Toggle) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	duration, err := parse("duration", j.Duration)
+	if err == nil && duration == 0 && j.Duration != "" {
+		err = errors.New("duration: must be at least 1s, got 0s") // it is not the same as nothing said
+	}
 	*t = Toggle{j.Percent, j.Delay, j.Abort, j.When, duration}
 	return err
 }

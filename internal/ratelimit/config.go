@@ -25,7 +25,7 @@ type Config struct {
 	// Rate is how many requests pass in the long run: 50/s, 100/m or 1000/h.
 	Rate Rate `yaml:"rate"`
 
-	// Burst is how many may pass at once. Default: the number in Rate.
+	// Burst is how many may pass at once. Default, and 0: the number in Rate.
 	Burst int `yaml:"burst,omitempty"`
 
 	// Key is whose bucket a request draws from: the first of these that the

@@ -32,7 +32,8 @@ type Config struct {
 	Methods []string `yaml:"methods"`
 
 	// PerTryTimeout ends an attempt that has no response headers by then,
-	// while another attempt is still possible. Default 0: none.
+	// while another attempt is still possible, and so only if RetryOn names
+	// timeout. Default 0: none.
 	PerTryTimeout time.Duration `yaml:"perTryTimeout,omitempty"`
 
 	// Backoff is the wait before another attempt: drawn at random between

@@ -96,7 +96,7 @@ func checkURL(raw string) string {
 		return want + ", without user and password: a secret must not stand in the policy file"
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return fmt.Sprintf("%s, got %q", want, raw)
-	case u.Port() != "" && !isPort(u.Port()):
+	case strings.HasSuffix(u.Host, ":"), u.Port() != "" && !isPort(u.Port()):
 		return fmt.Sprintf("%s, with a port of 1 to 65535, got %q", want, raw)
 	case u.Path != "" && u.Path != "/", strings.ContainsAny(raw, "?#"):
 		return fmt.Sprintf("%s and nothing behind it, got %q", want, raw)

@@ -12,6 +12,7 @@
 package upstream
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -100,7 +101,7 @@ func (u *Upstream) end() {
 func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	e := &u.endpoints[(u.next.Add(1)-1)%uint64(len(u.endpoints))]
 	attempt := exchange.AttemptOf(r)
-	attempt.Endpoint = e.host
+	attempt.Endpoint, attempt.Scheme = e.host, e.scheme
 
 	u.inFlight.Add(1)
 	c := newCall()
@@ -110,6 +111,11 @@ func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		u.end()
 		return nil, c.failure(r.Context(), e.host, err)
+	}
+	if resp.StatusCode < 100 { // net/http parses it, and refuses to write it
+		resp.Body.Close()
+		u.end()
+		return nil, c.failure(r.Context(), e.host, fmt.Errorf("malformed status code %d", resp.StatusCode))
 	}
 	stripNamed(resp, c)
 	u.endWith(resp)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -34,26 +33,10 @@ func (v *Validation) tooLarge() *exchange.Refusal {
 }
 
 // unbounded reports whether r is a stream rather than a document: a gRPC call,
-// or the handshake of an upgrade. Only a GET of HTTP/1 is one (RFC 6455
-// section 4.1, RFC 9113 section 8.6), or an Upgrade field would be all it
-// takes to post without a bound.
-func unbounded(r *http.Request) bool {
-	return exchange.IsGRPC(r) || r.Method == http.MethodGet && r.ProtoMajor == 1 && asksUpgrade(r.Header)
-}
-
-func asksUpgrade(h http.Header) bool {
-	if len(h["Upgrade"]) == 0 {
-		return false
-	}
-	for _, field := range h["Connection"] {
-		for token := range strings.SplitSeq(field, ",") {
-			if strings.EqualFold(strings.Trim(token, " \t"), "upgrade") {
-				return true
-			}
-		}
-	}
-	return false
-}
+// which HTTP/2 alone carries; or a content type would be all it takes to post
+// without a bound. What follows an upgrade is no body, and the body of the
+// handshake, if it has one, is a document like any other.
+func unbounded(r *http.Request) bool { return r.ProtoMajor == 2 && exchange.IsGRPC(r) }
 
 // limiter is a body that ends in overrun where it has more than left bytes.
 // Like any body, it is read by one goroutine at a time.

@@ -75,17 +75,17 @@ func TestAReadErrorPassesTheLimiter(t *testing.T) {
 
 func TestStreamsAreNotBounded(t *testing.T) {
 	v := policy(func(c *Config) { c.MaxBody = 2 })
-	upgrade := []string{"Connection: keep-alive, Upgrade", "Upgrade: websocket"}
+	overHTTP2 := request("POST /s/m", "12345", "Content-Type: application/grpc+proto")
+	overHTTP2.ProtoMajor = 2
 	tests := []struct {
 		name string
 		r    *http.Request
 		want exchange.Reason
 	}{
-		{"a gRPC call", request("POST /s/m", "12345", "Content-Type: application/grpc+proto"), ""},
-		{"an upgrade", request("GET /", "12345", upgrade...), ""},
-		{"a POST that claims to be an upgrade", request("POST /", "12345", upgrade...), exchange.BodyTooLarge},
-		{"Upgrade that is not named by Connection", request("GET /", "12345", "Upgrade: websocket"), exchange.BodyTooLarge},
-		{"Connection that names no Upgrade", request("GET /", "12345", "Connection: upgrade"), exchange.BodyTooLarge},
+		{"a gRPC call", overHTTP2, ""},
+		{"a gRPC call over HTTP/1, which is none", request("POST /s/m", "12345", "Content-Type: application/grpc+proto"), exchange.BodyTooLarge},
+		{"the handshake of an upgrade", request("GET /", "", "Connection: keep-alive, Upgrade", "Upgrade: websocket"), ""},
+		{"a handshake with a body", request("GET /", "12345", "Connection: Upgrade", "Upgrade: websocket"), exchange.BodyTooLarge},
 		{"a type like gRPC's", request("POST /", "12345", "Content-Type: application/grpcx"), exchange.BodyTooLarge},
 	}
 	for _, tt := range tests {
