@@ -12,8 +12,14 @@ type Attempt struct {
 	Number   int // from 1
 	Upstream string
 	Endpoint string // host:port; empty when none was asked
+	Scheme   string // http or https, of the endpoint
 	Fault    string // the fault that answered or delayed; empty if none
 	Start    time.Time
+
+	// Forward is what the upstream sees in these header fields, whatever the
+	// other attempts have in them; an empty value: it does not see the field.
+	// Observers add to it when the attempt begins.
+	Forward []Field
 
 	// Once it has ended:
 

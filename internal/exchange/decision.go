@@ -25,4 +25,5 @@ type Decision struct {
 	Detail  string
 	Line    int // of the policy or rule in the policy file; 0 for a built-in one
 	Took    time.Duration
+	At      time.Time // when it was noted; zero in an exchange that is not traced
 }

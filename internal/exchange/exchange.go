@@ -30,6 +30,10 @@ const (
 	ByUpstream = "upstream"
 )
 
+// JWKS is the kind of events that tell how fetching an issuer's keys goes. It
+// is no policy.
+const JWKS = "jwks"
+
 // A Layer wraps the upstream call. next is everything inside it.
 type Layer func(next http.RoundTripper) http.RoundTripper
 

@@ -18,6 +18,8 @@ const (
 	FailedTimeout FailureKind = "timeout"
 	// FailedProtocol: the answer was not HTTP.
 	FailedProtocol FailureKind = "protocol"
+	// FailedCancelled: the proxy itself ended the call.
+	FailedCancelled FailureKind = "cancelled"
 	// FailedClient: the client's body or the client itself failed; the
 	// upstream is not to blame.
 	FailedClient FailureKind = "client"
@@ -55,6 +57,8 @@ func (f *Failure) Reason() Reason {
 		return UpstreamProtocol
 	case FailedClient:
 		return ClientClosed
+	case FailedCancelled:
+		return InternalError
 	}
 	return InternalError
 }

@@ -10,7 +10,8 @@ import (
 // must not keep the record after End. Its methods are called from many
 // goroutines at once.
 type Observer interface {
-	// Begin may return a context of its own for the exchange.
+	// Begin comes once the route is known, before anything is decided. It may
+	// return a context of its own for the exchange.
 	Begin(ctx context.Context, r *Record) context.Context
 	// Attempt may return a context of its own for the attempt, and a function
 	// to call when the attempt has ended, or nil.
@@ -22,7 +23,7 @@ type Observer interface {
 // Event is what is no exchange: a breaker's transition, a reload, a toggle.
 type Event struct {
 	Time   time.Time
-	Kind   string // CircuitBreaker, Fault, "reload"
+	Kind   string // CircuitBreaker, Fault, JWKS, "reload"
 	Name   string // of the policy instance
 	From   string
 	To     string

@@ -22,6 +22,8 @@ const (
 	TokenExpired   Reason = "token_expired"
 	IssuerUnknown  Reason = "issuer_unknown"
 
+	JWKSUnavailable Reason = "jwks_unavailable"
+
 	RuleDenied  Reason = "rbac_denied"
 	NoAllowRule Reason = "no_allow_rule"
 
@@ -46,15 +48,15 @@ const (
 
 // Reasons that never answer a client: they are told in the record only.
 const (
-	FallbackServed    Reason = "fallback"
-	BudgetExhausted   Reason = "budget_exhausted"
-	BodyNotReplayable Reason = "body_not_replayable"
-	RetryAfterTooLong Reason = "retry_after_too_long"
-	FaultDelay        Reason = "fault_delay"
-	FaultAbort        Reason = "fault_abort"
-	UpgradeIgnored    Reason = "upgrade_ignored"
-	UpstreamBody      Reason = "upstream_body"
-	StreamIdle        Reason = "stream_idle"
+	FallbackServed    Reason = "fallback"             // the breaker's fallback answered in place of its refusal
+	BudgetExhausted   Reason = "budget_exhausted"     // not repeated: the upstream's retry budget is spent
+	BodyNotReplayable Reason = "body_not_replayable"  // not repeated: the body is larger than maxBufferedBody, or was not read to its end
+	RetryAfterTooLong Reason = "retry_after_too_long" // not repeated: the upstream asks for a longer wait than retryAfter.max
+	FaultDelay        Reason = "fault_delay"          // the call was delayed on purpose
+	FaultAbort        Reason = "fault_abort"          // the call was broken on purpose
+	UpgradeIgnored    Reason = "upgrade_ignored"      // the wish for a protocol that is not in upgrade was not passed on
+	UpstreamBody      Reason = "upstream_body"        // the upstream's answer broke off after its headers
+	StreamIdle        Reason = "stream_idle"          // no progress in either direction for streamIdleTimeout
 )
 
 // StatusClientClosed is told in logs and metrics when the client left before
@@ -110,6 +112,7 @@ var answers = map[Reason]Answer{
 	TokenInvalid:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token is not valid", Proxy: "http_request_denied"},
 	TokenExpired:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token has expired", Proxy: "http_request_denied"},
 	IssuerUnknown:    {Status: 401, GRPC: grpcUnauthenticated, Title: "The token's issuer is not trusted", Proxy: "http_request_denied"},
+	JWKSUnavailable:  {Status: 503, GRPC: grpcUnavailable, Title: "The keys of the token's issuer are not available", Proxy: "proxy_internal_error"},
 	RuleDenied:       {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request", Proxy: "http_request_denied"},
 	NoAllowRule:      {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request", Proxy: "http_request_denied"},
 	RateLimited:      {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},

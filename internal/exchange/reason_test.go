@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +34,7 @@ func TestReasonAnswers(t *testing.T) {
 		{TokenInvalid, "token_invalid", 401, 16, ours + "token_invalid"},
 		{TokenExpired, "token_expired", 401, 16, ours + "token_expired"},
 		{IssuerUnknown, "issuer_unknown", 401, 16, ours + "issuer_unknown"},
+		{JWKSUnavailable, "jwks_unavailable", 503, 14, ours + "jwks_unavailable"},
 		{RuleDenied, "rbac_denied", 403, 7, ours + "rbac_denied"},
 		{NoAllowRule, "no_allow_rule", 403, 7, ours + "no_allow_rule"},
 		{RateLimited, "rate_limited", 429, 8, "https://iana.org/assignments/http-problem-types#quota-exceeded"},
@@ -114,67 +114,76 @@ func TestTitles(t *testing.T) {
 }
 
 func TestReasonsThatNeverAnswer(t *testing.T) {
-	told, silent := constants(t)
-	for name, reason := range told {
-		if _, ok := answers[reason]; !ok {
-			t.Errorf("%s has no row in answers, and is not among those that never answer", name)
+	never := []Reason{"", "made_up"}
+	names, told := map[Reason]string{}, 0
+	for _, c := range constants(t) {
+		if other, ok := names[c.reason]; ok {
+			t.Errorf("%s and %s are the same word %q", c.name, other, c.reason)
+		}
+		names[c.reason] = c.name
+		_, answers := answers[c.reason]
+		switch {
+		case answers && c.silent:
+			t.Errorf("%s has a row in answers, but is said never to answer", c.name)
+		case !answers && !c.silent:
+			t.Errorf("%s has no row in answers, and is not among those that never answer", c.name)
+		}
+		if c.silent {
+			never = append(never, c.reason)
+		} else {
+			told++
 		}
 	}
-	if len(told) != len(answers) {
-		t.Errorf("answers has %d rows, want %d: one for each constant", len(answers), len(told))
+	if told != len(answers) {
+		t.Errorf("answers has %d rows, want %d: one for each constant", len(answers), told)
 	}
-	if len(silent) == 0 {
+	if len(never) == 2 {
 		t.Error("no constant is among those that never answer")
 	}
-	for name, reason := range silent {
-		if _, ok := answers[reason]; ok {
-			t.Errorf("%s has a row in answers, but is said never to answer", name)
-		}
-	}
-	for _, reason := range append(slices.Collect(maps.Values(silent)), "", "made_up") {
+	for _, reason := range never {
 		if got, want := reason.Answer(), InternalError.Answer(); got != want {
 			t.Errorf("%q answers %+v, want internal_error's %+v", reason, got, want)
 		}
 	}
 }
 
-// constants returns, by name, the Reasons in reason.go that answer a client
-// and those that never do.
-func constants(t *testing.T) (told, silent map[string]Reason) {
+// constant is a Reason in reason.go.
+type constant struct {
+	name    string
+	reason  Reason
+	comment string
+	silent  bool // it never answers a client
+}
+
+// constants returns the Reasons in reason.go, in their order.
+func constants(t *testing.T) (all []constant) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, silent = map[string]Reason{}, map[string]Reason{}
-	words := map[Reason]string{}
 	for _, d := range f.Decls {
 		group, ok := d.(*ast.GenDecl)
 		if !ok || group.Tok != token.CONST {
 			continue
-		}
-		into := told
-		if strings.Contains(group.Doc.Text(), "never answer") {
-			into = silent
 		}
 		for _, s := range group.Specs {
 			spec := s.(*ast.ValueSpec)
 			if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Reason" {
 				continue
 			}
-			name := spec.Names[0].Name
 			word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if other, ok := words[Reason(word)]; ok {
-				t.Errorf("%s and %s are the same word %q", name, other, word)
-			}
-			words[Reason(word)] = name
-			into[name] = Reason(word)
+			all = append(all, constant{
+				name: spec.Names[0].Name, reason: Reason(word),
+				comment: strings.TrimSpace(spec.Comment.Text()),
+				silent:  strings.Contains(group.Doc.Text(), "never answer"),
+			})
 		}
 	}
-	return told, silent
+	return all
 }
 
 func TestClientFault(t *testing.T) {

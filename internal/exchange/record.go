@@ -13,8 +13,8 @@ import (
 // never orders. Its methods may be called from many goroutines; a fact that
 // comes after the end is dropped.
 //
-// The plain fields are written by the proxy alone, on the request's own
-// goroutine, before the rooms that read them are called.
+// The plain fields are written by the proxy, and TraceID by an observer's
+// Begin, on the request's own goroutine, before the rooms that read them are called.
 type Record struct {
 	ID     string    // the request id
 	Start  time.Time // when the request's head had been read
@@ -22,11 +22,18 @@ type Record struct {
 	Host   string
 	Path   string // decoded, without the query
 	Proto  string
-	Client netip.Addr // who sends it, as far as trusted proxies tell
-	GRPC   bool
+	Client netip.Addr     // who sends it, as far as trusted proxies tell
+	Peer   netip.AddrPort // the other end of the connection
+	// Trusted: the peer's word on others is believed.
+	Trusted bool
+	GRPC    bool
 
 	// RequestHeader is the client's. It is read, never changed or kept.
 	RequestHeader http.Header
+
+	// TraceID is that of the trace that the exchange is part of, set by the
+	// tracing observer when it begins; empty when it is not traced.
+	TraceID string
 
 	Route    string // "none" until a route is found
 	Upstream string
@@ -84,6 +91,9 @@ func (r *Record) Note(d Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.sealed {
+		if r.TraceID != "" {
+			d.At = time.Now()
+		}
 		r.decisions = append(r.decisions, d)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -47,6 +48,7 @@ func (s *settings) fields(attrs []slog.Attr, r *exchange.Record, notes []note) [
 		}
 	}
 	add(slog.String("request_id", r.ID))
+	addIf("trace_id", r.TraceID)
 	add(slog.String("method", r.Method))
 	add(slog.String("path", r.Path))
 	add(slog.String("host", r.Host))
@@ -118,8 +120,13 @@ func notable(ds []exchange.Decision) (notes []note) {
 func (s *settings) redacted(h http.Header) map[string][]string {
 	out := make(map[string][]string, len(h))
 	for name, values := range h {
-		if s.redact[http.CanonicalHeaderKey(name)] {
+		// An upstream may read X_Api_Key as X-Api-Key, and so may its client.
+		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		switch {
+		case s.redact[plain]:
 			values = []string{"***"}
+		case plain == "Referer": // a URL, and so may have a query
+			values = []string{strings.SplitN(strings.Join(values, ", "), "?", 2)[0]}
 		}
 		out[name] = values
 	}

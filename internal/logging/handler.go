@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 )
 
@@ -46,6 +47,8 @@ type noiseFilter struct{ *handler }
 
 // Handle implements slog.Handler.
 func (f noiseFilter) Handle(ctx context.Context, r slog.Record) error {
+	// What an upstream says too much is a body, and no body is written.
+	r.Message, _, _ = strings.Cut(r.Message, " starting with")
 	if noise(r.Message) {
 		if r.Level = slog.LevelDebug; !f.Enabled(ctx, r.Level) {
 			return nil

@@ -12,6 +12,7 @@
 //	level        INFO; ERROR when the proxy itself failed
 //	msg          request
 //	request_id
+//	trace_id     ? of the trace that the request is part of
 //	method
 //	path         decoded; never the query, which may hold secrets
 //	host
@@ -122,17 +123,18 @@ func (w *lockedWriter) Write(line []byte) (int, error) {
 }
 
 // noise reports whether message, from net/http or httputil, is about a client
-// that left or spoke badly.
+// that left or spoke badly, or about a body that broke: the record of its
+// exchange says so, and who was to blame.
 func noise(message string) bool {
 	for _, prefix := range []string{
 		"http: TLS handshake error",
 		"http: URL query contains semicolon",
 		"suppressing panic",
+		"httputil: ReverseProxy read error during body copy",
 	} {
 		if strings.HasPrefix(message, prefix) {
 			return true
 		}
 	}
-	// Not any message that says so: a panic's may, and must be heard.
-	return strings.HasPrefix(message, "httputil: ReverseProxy") && strings.HasSuffix(message, "context canceled")
+	return false
 }

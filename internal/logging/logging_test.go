@@ -111,6 +111,14 @@ func TestEvent(t *testing.T) {
 	}
 }
 
+func TestErrorLogWritesNoBody(t *testing.T) {
+	var out bytes.Buffer
+	New(&out, defaults()).ErrorLog().Print(`Unsolicited response received on idle HTTP channel starting with "secret"; err=<nil>`)
+	if got := out.String(); strings.Contains(got, "secret") || !strings.Contains(got, "Unsolicited response") {
+		t.Errorf("line = %s, want it without the body", got)
+	}
+}
+
 func TestErrorLogKeepsNoiseAtDebug(t *testing.T) {
 	tests := []struct {
 		message string
@@ -120,7 +128,7 @@ func TestErrorLogKeepsNoiseAtDebug(t *testing.T) {
 		{"http: URL query contains semicolon, which is no longer a supported separator; parts of the query may be stripped when parsed; see golang.org/issue/25192", "DEBUG"},
 		{"suppressing panic for copyResponse error in test; copy error: EOF", "DEBUG"},
 		{"httputil: ReverseProxy read error during body copy: context canceled", "DEBUG"},
-		{"httputil: ReverseProxy read error during body copy: unexpected EOF", "WARN"},
+		{"httputil: ReverseProxy read error during body copy: unexpected EOF", "DEBUG"},
 		{"http: Accept error: too many open files; retrying in 5ms", "WARN"},
 		{"http: panic serving 203.0.113.7:4711: context canceled", "WARN"},
 		{"http: superfluous response.WriteHeader call from main.main (main.go:1)", "WARN"},

@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // The states that a breaker takes by itself.
 const (
@@ -12,9 +16,11 @@ const (
 // Levels is what is, at this moment. Names are those of the policy file and
 // come once in each list.
 type Levels struct {
+	Policy   string // the hash of the policy file that holds; empty for none
 	Breakers []BreakerLevel
 	Faults   []FaultLevel
 	Budgets  []BudgetLevel
+	KeySets  []KeySetLevel
 }
 
 // BreakerLevel is the state of one breaker: closed, half-open, open, or a
@@ -33,18 +39,28 @@ type BudgetLevel struct {
 	Remaining float64
 }
 
+// KeySetLevel is when the keys of an issuer were last fetched; zero for never.
+type KeySetLevel struct {
+	Issuer      string
+	LastSuccess time.Time
+}
+
 // Levels sets what is read at each scrape; before that there are none. read
 // is called from several goroutines at once and must not block; a breaker that
 // it finds to have moved may tell so with an Event.
 func (m *Metrics) Levels(read func() Levels) { m.levels.Store(&read) }
 
 var (
+	configInfo = level("config_info",
+		"The SHA-256 of the policy file that holds; always 1.", "hash")
 	breakerState = level("circuit_breaker_state",
 		"Whether the circuit breaker is in the state: 1 for one state, 0 for the others.", "name", "state")
 	faultActive = level("fault_active",
 		"Whether the fault is switched on.", "name")
 	budgetRemaining = level("retry_budget_remaining",
 		"How many calls to the upstream could be repeated now.", "upstream")
+	jwksLastSuccess = level("jwks_last_success_timestamp_seconds",
+		"When the keys of the issuer were last fetched; 0 for never.", "issuer")
 )
 
 func level(name, help string, labels ...string) *prometheus.Desc {
@@ -58,9 +74,11 @@ type levelCollector struct{ m *Metrics }
 
 // Describe implements prometheus.Collector.
 func (c levelCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- configInfo
 	ch <- breakerState
 	ch <- faultActive
 	ch <- budgetRemaining
+	ch <- jwksLastSuccess
 	c.m.transitions.Describe(ch)
 }
 
@@ -83,6 +101,9 @@ func (l Levels) tell(ch chan<- prometheus.Metric) {
 	tell := func(desc *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
 	}
+	if l.Policy != "" {
+		tell(configInfo, 1, l.Policy)
+	}
 	for _, b := range l.Breakers {
 		for _, state := range states(b.State) {
 			tell(breakerState, truth(state == b.State), b.Name, state)
@@ -93,6 +114,13 @@ func (l Levels) tell(ch chan<- prometheus.Metric) {
 	}
 	for _, b := range l.Budgets {
 		tell(budgetRemaining, b.Remaining, b.Upstream)
+	}
+	for _, k := range l.KeySets {
+		at := 0.0
+		if !k.LastSuccess.IsZero() {
+			at = float64(k.LastSuccess.UnixMilli()) / 1000
+		}
+		tell(jwksLastSuccess, at, k.Issuer)
 	}
 }
 

@@ -6,8 +6,8 @@
 // scrapes, so no level can be stale.
 //
 //	sidecar_http_requests_total{route,method,code}
-//	sidecar_http_request_duration_seconds{route}
-//	sidecar_http_requests_in_flight
+//	sidecar_http_request_duration_seconds{route,method}
+//	sidecar_http_requests_in_flight{route}
 //	sidecar_upstream_requests_total{route,upstream,code}
 //	sidecar_upstream_request_duration_seconds{route,upstream}
 //	sidecar_policy_decisions_total{route,kind,policy,outcome,reason}
@@ -18,15 +18,16 @@
 //	sidecar_fault_active{name}
 //	sidecar_circuit_breaker_state{name,state}
 //	sidecar_circuit_breaker_transitions_total{name,from,to}
+//	sidecar_jwks_last_success_timestamp_seconds{issuer}
 //	sidecar_config_last_reload_successful
 //	sidecar_config_last_reload_success_timestamp_seconds
+//	sidecar_config_info{hash}
 //	sidecar_build_info{version,revision,goversion}
 //
 // Every label value comes from the policy file, from the code or from the
 // upstream, never from a client: a route is its name, not a path, and a
 // method outside RFC 9110 and RFC 5789 is _OTHER. So the number of series is
-// bounded by the policy, whatever clients send. Requests in flight have no
-// route, because they are counted before one is found.
+// bounded by the policy, whatever clients send.
 package metrics
 
 import (
@@ -58,7 +59,6 @@ type Metrics struct {
 	vectors vectors
 	routes  memo[string, *route] // the series of vectors
 
-	inFlight    prometheus.Gauge
 	transitions *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -75,8 +75,6 @@ func New(build BuildInfo) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		vectors:  newVectors(),
-		inFlight: prometheus.NewGauge(gauge("http_requests_in_flight",
-			"Requests that have begun and not ended.")),
 		transitions: counters("circuit_breaker_transitions_total",
 			"Changes of state of each circuit breaker.",
 			"name", "from", "to"),
@@ -98,7 +96,7 @@ func New(build BuildInfo) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
-		program, m.inFlight, m.reloadOK, m.reloadTime,
+		program, m.reloadOK, m.reloadTime,
 		levelCollector{m},
 	)
 	for _, v := range m.vectors.all() {

@@ -87,9 +87,9 @@ func TestDurationsFallIntoBuckets(t *testing.T) {
 	m.End(t.Context(), r)
 	all := strings.Join(scrape(t, m), "\n")
 	for _, want := range []string{
-		`http_request_duration_seconds_bucket{route="orders",le="0.025"} 0`,
-		`http_request_duration_seconds_bucket{route="orders",le="0.05"} 1`,
-		`http_request_duration_seconds_sum{route="orders"} 0.03`,
+		`http_request_duration_seconds_bucket{method="GET",route="orders",le="0.025"} 0`,
+		`http_request_duration_seconds_bucket{method="GET",route="orders",le="0.05"} 1`,
+		`http_request_duration_seconds_sum{method="GET",route="orders"} 0.03`,
 		`upstream_request_duration_seconds_bucket{route="orders",upstream="orders-v1",le="0.01"} 0`,
 		`upstream_request_duration_seconds_bucket{route="orders",upstream="orders-v1",le="0.025"} 1`,
 	} {
@@ -101,7 +101,8 @@ func TestDurationsFallIntoBuckets(t *testing.T) {
 
 func TestRequestsInFlight(t *testing.T) {
 	m := New(BuildInfo{})
-	var r exchange.Record
+	m.Routes([]string{"orders"})
+	r := exchange.Record{Route: "orders"}
 	for _, step := range []struct {
 		do   func()
 		want string
@@ -113,7 +114,8 @@ func TestRequestsInFlight(t *testing.T) {
 		{func() { m.End(t.Context(), &r) }, "0"},
 	} {
 		step.do()
-		if got, want := scrape(t, m, "http_requests_in_flight")[0], "http_requests_in_flight "+step.want; got != want {
+		want := []string{`http_requests_in_flight{route="none"} 0`, `http_requests_in_flight{route="orders"} ` + step.want}
+		if got := scrape(t, m, "http_requests_in_flight"); !slices.Equal(got, want) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
@@ -218,10 +220,10 @@ func TestSeriesStayFewUnderHostileRequests(t *testing.T) {
 		send(m, r, exchange.Attempt{Upstream: "orders", Endpoint: word(), Status: 200})
 		m.End(m.Begin(t.Context(), r), r)
 	}
-	// Two routes have 5 + 14 + 1 series from the start (codes, histogram,
-	// budget), five have no route, and the 5000 requests add a code, an
-	// attempt, its histogram and a decision.
-	const most = 2*(5+14+1) + 5 + 1 + 1 + 14 + 1
+	// Two routes have 1 + 5 + 14 + 1 series from the start (in flight, codes,
+	// histogram, budget), four have no route, and the 5000 requests add a code,
+	// the histogram of their method, an attempt, its histogram and a decision.
+	const most = 2*(1+5+14+1) + 4 + 1 + 14 + 1 + 14 + 1
 	if got := scrape(t, m); len(got) > most {
 		t.Errorf("%d series, want at most %d:\n%s", len(got), most, strings.Join(got, "\n"))
 	}
@@ -236,7 +238,7 @@ func TestRoutesBeginAtZero(t *testing.T) {
 		`http_requests_total{code="200",method="GET",route="orders"} 0`,
 		`http_requests_total{code="503",method="GET",route="orders"} 0`,
 		`http_requests_total{code="503",method="GET",route="none"} 0`,
-		`http_request_duration_seconds_count{route="orders"} 0`,
+		`http_request_duration_seconds_count{method="GET",route="orders"} 0`,
 		`retry_budget_exhausted_total{route="orders"} 0`,
 	} {
 		if !slices.Contains(got, want) {
@@ -296,7 +298,7 @@ func TestRoutesComeAndGo(t *testing.T) {
 
 func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	m := New(BuildInfo{})
-	names := []string{"circuit_breaker_state", "fault_active", "retry_budget_remaining"}
+	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining"}
 	if got := scrape(t, m, names...); len(got) != 0 {
 		t.Errorf("before Levels: %s, want nothing", got)
 	}
@@ -304,25 +306,31 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		Breakers: []BreakerLevel{{"standard@orders", "half-open"}},
 		Faults:   []FaultLevel{{"chaos", true}, {"slow", false}},
 		Budgets:  []BudgetLevel{{"orders", 4.5}},
+		KeySets:  []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
+		Policy:   "abc",
 	}
 	m.Levels(func() Levels { return now })
 	want := []string{
 		`circuit_breaker_state{name="standard@orders",state="closed"} 0`,
 		`circuit_breaker_state{name="standard@orders",state="half-open"} 1`,
 		`circuit_breaker_state{name="standard@orders",state="open"} 0`,
+		`config_info{hash="abc"} 1`,
 		`fault_active{name="chaos"} 1`,
 		`fault_active{name="slow"} 0`,
+		`jwks_last_success_timestamp_seconds{issuer="away"} 0`,
+		`jwks_last_success_timestamp_seconds{issuer="https://id.example.com/"} 1.5`,
 		`retry_budget_remaining{upstream="orders"} 4.5`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
 		t.Errorf("levels (-want +got):\n%s", diff)
 	}
-	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}}
+	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}, Policy: "def"}
 	want = []string{
 		`circuit_breaker_state{name="b",state="closed"} 0`,
 		`circuit_breaker_state{name="b",state="half-open"} 0`,
 		`circuit_breaker_state{name="b",state="isolated"} 1`,
 		`circuit_breaker_state{name="b",state="open"} 0`,
+		`config_info{hash="def"} 1`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
 		t.Errorf("levels, once they have changed (-want +got):\n%s", diff)
@@ -400,9 +408,11 @@ func busy(t *testing.T) *Metrics {
 	m.Routes([]string{"orders"})
 	m.Levels(func() Levels {
 		return Levels{
+			Policy:   "0a1b2c",
 			Breakers: []BreakerLevel{{"b", "closed"}},
 			Faults:   []FaultLevel{{"chaos", true}},
 			Budgets:  []BudgetLevel{{"orders", 5}},
+			KeySets:  []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
 		}
 	})
 	m.Reloaded(true)

@@ -8,8 +8,8 @@ import (
 )
 
 // Begin counts a request in.
-func (m *Metrics) Begin(ctx context.Context, _ *exchange.Record) context.Context {
-	m.inFlight.Inc()
+func (m *Metrics) Begin(ctx context.Context, r *exchange.Record) context.Context {
+	m.routes.get(r.Route).inFlight.Inc()
 	return ctx
 }
 
@@ -33,10 +33,10 @@ func (r *route) attempted(a *exchange.Attempt) {
 
 // End counts the request, and out, and what the policies said to it.
 func (m *Metrics) End(_ context.Context, r *exchange.Record) {
-	m.inFlight.Dec()
-	rt := m.routes.get(r.Route)
-	rt.requests.get(request{known(r.Method), r.Status}).Inc()
-	rt.duration.Observe(r.Took.Seconds())
+	rt, method := m.routes.get(r.Route), known(r.Method)
+	rt.inFlight.Dec()
+	rt.requests.get(request{method, r.Status}).Inc()
+	rt.duration.get(method).Observe(r.Took.Seconds())
 	decisions := r.Decisions()
 	for i := range decisions {
 		d := &decisions[i]

@@ -13,7 +13,8 @@ import (
 
 // route holds the series of one route.
 type route struct {
-	duration  prometheus.Observer
+	inFlight  prometheus.Gauge
+	duration  memo[string, prometheus.Observer] // by method
 	requests  memo[request, prometheus.Counter]
 	attempts  memo[attempt, prometheus.Counter]
 	took      memo[string, prometheus.Observer] // by upstream
@@ -63,10 +64,13 @@ func (m *Metrics) Routes(names []string) {
 }
 
 func newRoute(name string, v *vectors) *route {
-	r := &route{duration: v.duration.WithLabelValues(name)}
+	r := &route{inFlight: v.inFlight.WithLabelValues(name)}
 	v.budgetSpent.WithLabelValues(name)
 	r.requests.make = func(k request) prometheus.Counter {
 		return v.requests.WithLabelValues(name, k.method, strconv.Itoa(k.status))
+	}
+	r.duration.make = func(method string) prometheus.Observer {
+		return v.duration.WithLabelValues(name, method)
 	}
 	r.attempts.make = func(k attempt) prometheus.Counter {
 		code := string(k.failure)
@@ -88,6 +92,7 @@ func (r *route) zero() {
 	for _, status := range []int{200, 500, 502, 503, 504} {
 		r.requests.get(request{http.MethodGet, status})
 	}
+	r.duration.get(http.MethodGet)
 }
 
 // decided returns what a decision adds one to.

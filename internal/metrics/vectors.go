@@ -8,6 +8,7 @@ import (
 
 // vectors are the metrics that have a route label.
 type vectors struct {
+	inFlight    *prometheus.GaugeVec
 	requests    *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	attempts    *prometheus.CounterVec
@@ -20,12 +21,14 @@ type vectors struct {
 
 func newVectors() vectors {
 	return vectors{
+		inFlight: prometheus.NewGaugeVec(gauge("http_requests_in_flight",
+			"Requests that have begun and not ended."), []string{"route"}),
 		requests: counters("http_requests_total",
 			"Requests by the status told to the client; 499 is a client that left.",
 			"route", "method", "code"),
 		duration: seconds("http_request_duration_seconds",
 			"From the request's head to the last byte of the answer.",
-			"route"),
+			"route", "method"),
 		attempts: counters("upstream_requests_total",
 			"Upstream calls by status or kind of failure, injected ones included; replayed is a call that net/http wrote again by itself.",
 			"route", "upstream", "code"),
@@ -55,7 +58,7 @@ type vector interface {
 
 func (v *vectors) all() []vector {
 	return []vector{
-		v.requests, v.duration, v.attempts, v.attemptTook,
+		v.inFlight, v.requests, v.duration, v.attempts, v.attemptTook,
 		v.decisions, v.retries, v.budgetSpent, v.faults,
 	}
 }

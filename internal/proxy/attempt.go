@@ -21,30 +21,45 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 			defer func() {
 				a.Took = time.Since(a.Start)
 				rec.Waited(a.Took)
-				if err == nil && resp != nil {
-					a.Status = resp.StatusCode
-				}
-				errors.As(err, &a.Failure)
+				a.Status, a.Failure = outcome(rec, resp, err)
 				end()
 			}()
 			r = r.WithContext(ctx)
-			tell(r, rec, a.Number)
+			tell(r, rec, a)
 			return next.RoundTrip(r)
 		})
 	}}}
 }
 
+// outcome returns how an attempt ended: a status, or a failure. What the
+// client's side of the wire did is no failure of the upstream, whatever it
+// looks like from there.
+func outcome(rec *exchange.Record, resp *http.Response, err error) (int, *exchange.Failure) {
+	var failure *exchange.Failure
+	switch {
+	case err == nil && resp != nil:
+		return resp.StatusCode, nil
+	case rec.ClientFault() != nil:
+		return 0, &exchange.Failure{Kind: exchange.FailedClient, Err: err}
+	case errors.As(err, &failure):
+		return 0, failure
+	}
+	// A panic of ours, or a shutdown that would wait no longer.
+	return 0, &exchange.Failure{Kind: exchange.FailedCancelled, Err: err}
+}
+
 // tell puts into the header of r what changes with each attempt.
-func tell(r *http.Request, rec *exchange.Record, number int) {
+func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
 	remaining := rec.GRPC && !rec.Deadline.IsZero()
-	if number == 1 && !remaining {
+	if a.Number == 1 && !remaining && a.Forward == nil {
 		return
 	}
 	r.Header = r.Header.Clone() // it is shared with the other attempts
-	if number > 1 {
-		r.Header.Set(attemptHeader, strconv.Itoa(number))
+	if a.Number > 1 {
+		r.Header.Set(attemptHeader, strconv.Itoa(a.Number))
 	}
 	if remaining {
 		r.Header.Set(grpcTimeoutHeader, formatGRPCTimeout(time.Until(rec.Deadline)))
 	}
+	forward(r.Header, a.Forward)
 }

@@ -34,7 +34,7 @@ type builder struct {
 func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
 		options: p.options, pseudonym: p.pseudonym, file: f,
-		trusted: policy.TrustedProxies(), identity: identityHeaders(f),
+		trusted: f.Server.TrustedProxies, identity: identityHeaders(f),
 		old: state{}, next: newState(), authned: map[string]*authz.Authn{},
 	}
 	if old != nil {
@@ -116,12 +116,20 @@ func (b *builder) authn(e policy.Effective) []gate {
 	a, ok := b.authned[e.Authn.Name]
 	if !ok && !b.file.Offline() {
 		var err error
-		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile); err != nil {
+		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile, b.keySet); err != nil {
 			b.fail(e.Authn.Path, err)
 		}
 		b.authned[e.Authn.Name] = a
 	}
 	return []gate{{[]Stage{at}, a.Check, e.Authn.Config.Mode == exchange.ModeShadow}}
+}
+
+// keySet returns the keys that c describes, from the snapshot before if it has
+// them. Policies that believe the same issuer share them.
+func (b *builder) keySet(c authz.KeySetConfig) *authz.KeySet {
+	return b.old.keySets.take(b.next.keySets, policy.Fingerprint(c), c, func() *authz.KeySet {
+		return authz.NewKeySet(c, nil, b.options.Random, b.tell)
+	})
 }
 
 // fail keeps what a room found wrong with the section at path.

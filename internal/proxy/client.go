@@ -7,13 +7,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"sidecar/internal/policy"
 )
 
 // trusted holds the peers whose word on others is believed.
-type trusted []netip.Prefix
+type trusted []policy.Network
 
 func (t trusted) holds(a netip.Addr) bool {
-	return slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(a) })
+	return slices.ContainsFunc(t, func(n policy.Network) bool { return n.Contains(a) })
 }
 
 // peer returns the address at the other end of the connection.

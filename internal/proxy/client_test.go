@@ -1,11 +1,17 @@
 package proxy
 
 import (
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
-
-	"sidecar/internal/policy"
 )
+
+// loopback is whom a policy trusts that does not say.
+func loopback(t testing.TB) trusted {
+	t.Helper()
+	return parse(t, minimal, "http://127.0.0.1:1").Server.TrustedProxies
+}
 
 func TestClientAddressIsWhatTrustedPeersSay(t *testing.T) {
 	tests := []struct {
@@ -28,7 +34,7 @@ func TestClientAddressIsWhatTrustedPeersSay(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.RemoteAddr = tt.peer
 			r.Header["X-Forwarded-For"] = tt.forwarded
-			if got := trusted(policy.TrustedProxies()).client(r).String(); got != tt.want {
+			if got := loopback(t).client(r).String(); got != tt.want {
 				t.Errorf("client = %s, want %s", got, tt.want)
 			}
 		})
@@ -38,11 +44,12 @@ func TestClientAddressIsWhatTrustedPeersSay(t *testing.T) {
 func FuzzClientAddress(f *testing.F) {
 	f.Add("203.0.113.9, 127.0.0.1")
 	f.Add("[::1%eth0]:80,,")
+	believed := loopback(f)
 	f.Fuzz(func(_ *testing.T, header string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = "127.0.0.1:1"
 		r.Header.Set("X-Forwarded-For", header)
-		trusted(policy.TrustedProxies()).client(r)
+		believed.client(r)
 	})
 }
 
@@ -63,12 +70,72 @@ func TestRequestIDIsTakenFromTrustedPeersOnly(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.RemoteAddr = tt.peer
 			r.Header["X-Request-Id"] = []string{tt.id}
-			got := trusted(policy.TrustedProxies()).requestID(r)
+			got := loopback(t).requestID(r)
 			if (got == tt.id) != tt.keep {
 				t.Errorf("requestID = %q, want it kept: %v", got, tt.keep)
 			}
 			if !validRequestID(got) {
 				t.Errorf("requestID = %q, which is not well formed", got)
+			}
+		})
+	}
+}
+
+// Whose word counts is what the policy says, and a reload says it anew.
+func TestThePolicySaysWhoIsTrusted(t *testing.T) {
+	upstream := service(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id"} {
+			w.Header().Set("Saw-"+name, strings.Join(r.Header[name], "; "))
+		}
+	})
+	trusting := func(networks string) string { return minimal + "server: {trustedProxies: [" + networks + "]}\n" }
+	const peer, loop = "203.0.113.9", "127.0.0.1"
+	tests := []struct {
+		name, policy, peer string
+		believed           bool
+	}{
+		{"nothing said: loopback", minimal, loop, true},
+		{"nothing said: nobody else", minimal, peer, false},
+		{"a network", trusting("203.0.113.0/24"), peer, true},
+		{"an address", trusting("10.0.0.0/8, 203.0.113.9"), peer, true},
+		{"another address", trusting("203.0.113.8"), peer, false},
+		{"a list replaces the default", trusting("203.0.113.0/24"), loop, false},
+		{"an empty list trusts nobody", trusting(""), loop, false},
+	}
+	p, saw := apply(t, minimal, upstream)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := p.Apply(parse(t, tt.policy, upstream)); err != nil {
+				t.Fatal(err)
+			}
+			r := httptest.NewRequest("GET", "http://front.example/", nil)
+			r.RemoteAddr = tt.peer + ":4711"
+			for name, value := range map[string]string{
+				"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https", "X-Request-Id": "mine",
+			} {
+				r.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			p.ServeHTTP(w, r)
+			ended, got := saw.next(t), w.Header()
+			want := map[string]string{
+				"X-Forwarded-For": tt.peer, "X-Forwarded-Host": "front.example", "X-Forwarded-Proto": "http", "X-Request-Id": ended.ID,
+			}
+			client := tt.peer
+			if tt.believed {
+				client = "198.51.100.7"
+				want = map[string]string{
+					"X-Forwarded-For": "198.51.100.7, " + tt.peer, "X-Forwarded-Host": "shop.example",
+					"X-Forwarded-Proto": "https", "X-Request-Id": "mine",
+				}
+			}
+			for name, value := range want {
+				if saw := got.Get("Saw-" + name); saw != value {
+					t.Errorf("the upstream sees %s: %q, want %q", name, saw, value)
+				}
+			}
+			if ended.Client != client || (ended.ID == "mine") != tt.believed {
+				t.Errorf("the record says %s from %s, want it from %s", ended.ID, ended.Client, client)
 			}
 		})
 	}

@@ -62,6 +62,7 @@ type guard struct {
 	timer     *time.Timer // until the response headers, then for progress
 	whole     *time.Timer // the caller's own deadline; nil if none
 	streaming bool
+	tunnel    bool // upgraded
 	ended     bool
 }
 
@@ -104,7 +105,8 @@ func (g *guard) expire(cause error) {
 	if g.streaming || g.ended {
 		return
 	}
-	if g.x.rec.Uploading() {
+	// The client's side of a gRPC call may stay open as long as it likes.
+	if g.x.rec.Uploading() && !g.x.rec.GRPC {
 		g.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
 	}
 	g.cut(cause)
@@ -168,16 +170,21 @@ func (g *guard) watch() {
 		g.timer.Reset(g.idle - quiet)
 		return
 	}
+	stalled := timedOut("no progress", g.idle)
+	if !g.x.writer.started.Load() && !g.tunnel {
+		g.cut(stalled) // a gRPC call without response headers: it can still be answered
+		return
+	}
 	kind, policy := exchange.ByUpstream, g.x.rec.Upstream
-	if g.x.writer.writing.Load() {
-		kind, policy = exchange.ByClient, "" // it does not read
+	if g.x.writer.writing.Load() || g.x.rec.Uploading() && !g.x.rec.GRPC {
+		kind, policy = exchange.ByClient, "" // it does not read, or does not go on
 	}
 	g.x.rec.Note(exchange.Decision{
 		Kind: kind, Policy: policy, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
 		Detail: fmt.Sprintf("nothing moved for %v", g.idle),
 	})
 	g.x.rec.Because(exchange.StreamIdle)
-	g.cut(timedOut("no progress", g.idle))
+	g.cut(stalled)
 	// Wake whoever waits for the client, in either direction.
 	_ = g.client.SetReadDeadline(longAgo)
 	_ = g.client.SetWriteDeadline(longAgo)
@@ -207,6 +214,9 @@ func (g *guard) body(resp *http.Response) io.ReadCloser {
 	if !ok {
 		return watched // ReverseProxy says what is wrong with it
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tunnel = true
 	return &watchedTunnel{watchedBody: watched, w: tunnel}
 }
 
@@ -272,6 +282,15 @@ func (t *watchedTunnel) Read(p []byte) (int, error) {
 		t.g.progress()
 	}
 	return n, err
+}
+
+// CloseWrite passes on that the client has said all, where the connection to
+// the upstream can tell it; it may still listen.
+func (t *watchedTunnel) CloseWrite() error {
+	if half, ok := t.w.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return t.Close()
 }
 
 func (t *watchedTunnel) Write(p []byte) (int, error) {

@@ -210,6 +210,7 @@ func (d *drip) Close() error { return nil }
 // call returns a gRPC call whose messages come from body.
 func call(timeout string, body io.Reader) *http.Request {
 	r := httptest.NewRequest("POST", "/pkg.Service/Method", body)
+	r.ProtoMajor, r.ProtoMinor = 2, 0
 	r.Header.Set("Content-Type", "application/grpc")
 	if timeout != "" {
 		r.Header.Set("Grpc-Timeout", timeout)
@@ -252,6 +253,51 @@ func TestAGRPCStreamWhoseServerIsLateWithItsHeadersLives(t *testing.T) {
 		resp := serve(p, newConn(), call("", strings.NewReader("message")))
 		if got := resp.Header.Get("Grpc-Status"); got != "0" {
 			t.Errorf("grpc-status = %q, want the upstream's 0 after 30s", got)
+		}
+	})
+}
+
+// A stream whose client may still speak is open, not slow: a server that does
+// not answer is at fault.
+func TestAGRPCStreamThatIsNotAnsweredIsTheUpstreams(t *testing.T) {
+	hangs := func(r *http.Request) (*http.Response, error) {
+		go func() { _, _ = io.Copy(io.Discard, r.Body) }()
+		return nil, ended(r.Context())
+	}
+	for name, timeout := range map[string]string{"with a timeout of its own": "2S", "with the route's": ""} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, timed("3s", "1m"), hangs, func(t *testing.T, p *Proxy, saw *seen) {
+				c := newConn()
+				resp := serve(p, c, call(timeout, &slowBody{conn: c, every: time.Hour, left: 1}))
+				if got := resp.Header.Get("Grpc-Status"); got != "4" {
+					t.Errorf("grpc-status = %q, want 4", got)
+				}
+				if e := saw.next(t); e.Reason != exchange.UpstreamTimeout {
+					t.Errorf("reason = %q, want upstream_timeout", e.Reason)
+				}
+				if got := p.Snapshot().Breakers()[0].Status(); got.Failures != 1 {
+					t.Errorf("the breaker counts %d failures, want 1", got.Failures)
+				}
+			})
+		})
+	}
+}
+
+// An answer can still be given while there are no response headers, so nothing
+// is cut off.
+func TestAGRPCCallThatStandsStillIsAnswered(t *testing.T) {
+	hangs := func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return nil, ended(r.Context())
+	}
+	inBubble(t, timed("3s", "10s"), hangs, func(t *testing.T, p *Proxy, saw *seen) {
+		c := newConn()
+		resp := serve(p, c, call("", strings.NewReader("message")))
+		if got := resp.Header.Get("Grpc-Status"); got != "4" || len(c.written) != 0 {
+			t.Errorf("grpc-status = %q, %d write deadlines, want 4 and none", got, len(c.written))
+		}
+		if e := saw.next(t); e.Reason != exchange.UpstreamTimeout || e.Took != 10*time.Second {
+			t.Errorf("reason %q after %v, want upstream_timeout after 10s", e.Reason, e.Took)
 		}
 	})
 }

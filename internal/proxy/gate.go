@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
 )
 
 // pass asks each gate in turn and notes what it says. It returns the first
@@ -56,6 +57,9 @@ func answer(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	resp := refusal.Response(r, rec.ID)
 	maps.Copy(w.Header(), resp.Header)
+	if name := faultBehind(rec); name != "" {
+		w.Header().Set(faults.Header, name) // a connection that was reset could not carry it
+	}
 	if rec.ClientFault() != nil && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // what is left of its body is not worth reading
 	}

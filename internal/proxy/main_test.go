@@ -30,7 +30,7 @@ type seen struct {
 
 // ending is what a record held at its end.
 type ending struct {
-	ID, Route         string
+	ID, Route, Client string
 	Status, Attempts  int
 	Reason            exchange.Reason
 	BytesIn, BytesOut int64
@@ -63,7 +63,7 @@ func (s *seen) Attempt(ctx context.Context, _ *exchange.Record, a *exchange.Atte
 
 func (s *seen) End(_ context.Context, r *exchange.Record) {
 	s.ends <- ending{
-		r.ID, r.Route, r.Status, r.Attempts(), r.Reason, r.BytesIn, r.BytesOut, r.Took,
+		r.ID, r.Route, r.Client.String(), r.Status, r.Attempts(), r.Reason, r.BytesIn, r.BytesOut, r.Took,
 		slices.Clone(r.Decisions()), r.Principal(),
 	}
 }

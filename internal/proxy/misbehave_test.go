@@ -83,6 +83,7 @@ func TestUpstreamMisbehaviourIsTheUpstreams(t *testing.T) {
 		{"answers with a bad header", script(t, "HTTP/1.1 200 OK\nno colon here\n\n"), 502, exchange.UpstreamProtocol},
 		{"answers with a bad length", script(t, "HTTP/1.1 200 OK\nContent-Length: banana\n\n"), 502, exchange.UpstreamProtocol},
 		{"hangs up within the head", script(t, "HTTP/1.1 200 OK\nContent-"), 502, exchange.UpstreamReset},
+		{"answers with a status that is none", script(t, "HTTP/1.1 099 Odd\nContent-Length: 2\n\nok"), 502, exchange.UpstreamProtocol},
 		{"switches protocols unasked", script(t, "HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: x\n\n"), 502, exchange.UpstreamProtocol},
 	}
 	for _, tt := range tests {
@@ -152,6 +153,7 @@ func TestClientMisbehaviourIsTheClients(t *testing.T) {
 		{"CONNECT", "CONNECT h:443 HTTP/1.1\nHost: h\n\n", 405, exchange.MethodNotAllowed},
 		{"TRACE", "TRACE / HTTP/1.1\nHost: h\n\n", 405, exchange.MethodNotAllowed},
 		{"OPTIONS *", "OPTIONS * HTTP/1.1\nHost: h\n\n", 400, exchange.PathAmbiguous},
+		{"a target that is no http URL", "GET mailto:foo HTTP/1.1\nHost: h\n\n", 400, exchange.PathAmbiguous},
 		{"a path that climbs", "GET /a/../b HTTP/1.1\nHost: h\n\n", 400, exchange.PathAmbiguous},
 	}
 	for _, tt := range tests {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -24,6 +26,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.inFlight.Add(-1)
 
 	x := open(w, r, s.trusted, &p.draining)
+	rt, unrouted := s.route(r)
+	x.rec.Path = r.URL.Path
+	if unrouted == nil {
+		x.rec.Route, x.rec.Upstream = rt.name, rt.upstream
+	}
 	ctx := context.WithValue(exchange.With(r.Context(), &x.rec), crossingKey{}, x)
 	ctx = p.options.Observers.Begin(ctx, &x.rec)
 	defer func() {
@@ -43,7 +50,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// and the upstream would miss them. HTTP/2 always is full duplex.
 		x.duplex = r.ProtoMajor == 1 && http.NewResponseController(w).EnableFullDuplex() == nil
 	}
-	s.serve(&x.writer, r)
+	if unrouted != nil {
+		answer(&x.writer, r, unrouted)
+		return
+	}
+	rt.serve(&x.writer, r)
 }
 
 // crossing is one request's way through the proxy: the record, and both ends
@@ -71,10 +82,11 @@ func crossingOf(r *http.Request) *crossing {
 }
 
 func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bool) *crossing {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid where a test made it up
 	x := &crossing{rec: exchange.Record{
 		ID: t.requestID(r), Start: time.Now(),
 		Method: r.Method, Host: r.Host, Path: r.URL.Path, Proto: r.Proto,
-		Client: t.client(r), GRPC: exchange.IsGRPC(r),
+		Client: t.client(r), Peer: netip.AddrPortFrom(peer(r), from.Port()), Trusted: t.holds(peer(r)), GRPC: r.ProtoMajor == 2 && exchange.IsGRPC(r),
 		RequestHeader: r.Header, Route: exchange.NoRouteName,
 	}}
 	x.body = clientBody{ReadCloser: r.Body, x: x, ctx: r.Context()}
@@ -109,7 +121,12 @@ func (x *crossing) close(panicked any) {
 
 // linger is how long a client may go on sending what nobody reads before its
 // connection is cut.
-const linger = 5 * time.Second
+// One whose own fault ended the exchange gets no more than it takes for the
+// answer to arrive before the reset does.
+const (
+	linger      = 5 * time.Second
+	shortLinger = 500 * time.Millisecond
+)
 
 // release gives the client's connection back to the server. Under full duplex
 // the server must not find the end of a body by itself: it would watch for the
@@ -120,9 +137,12 @@ func (x *crossing) release() error {
 	if !x.duplex || x.body.atEnd.Load() || x.writer.status < 200 {
 		return nil
 	}
-	client := http.NewResponseController(x.writer.ResponseWriter)
+	client, wait := http.NewResponseController(x.writer.ResponseWriter), linger
+	if x.rec.ClientFault() != nil {
+		wait = shortLinger
+	}
 	_ = client.Flush() // the answer first: the client may wait for it before it goes on
-	_ = client.SetReadDeadline(time.Now().Add(linger))
+	_ = client.SetReadDeadline(time.Now().Add(wait))
 	return x.body.ReadCloser.Close()
 }
 
@@ -144,6 +164,7 @@ type clientBody struct {
 	n   atomic.Int64
 
 	atEnd   atomic.Bool
+	atEOF   func()     // set before the body is read
 	mu      sync.Mutex // guards reading and aborted
 	reading bool
 	aborted error
@@ -162,10 +183,22 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		b.atEnd.Store(true)
+		if b.atEOF != nil {
+			b.atEOF()
+		}
 	case err != nil:
+		if ended := b.ended(); ended != nil {
+			return n, ended // we woke this wait ourselves
+		}
 		b.blame(err)
 	}
 	return n, err
+}
+
+func (b *clientBody) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.aborted
 }
 
 func (b *clientBody) begin() error {
@@ -207,7 +240,17 @@ func (b *clientBody) blame(err error) {
 	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
 		reason = exchange.ClientClosed
 	}
-	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: err.Error()})
+	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: unquoted(err)})
+}
+
+// unquoted returns the text of err without what it quotes: bytes of the
+// client's, a secret perhaps.
+func unquoted(err error) string {
+	text := err.Error()
+	if before, _, quotes := strings.Cut(text, `"`); quotes {
+		return before + `"..."`
+	}
+	return text
 }
 
 func (x *crossing) progress() {
@@ -225,6 +268,7 @@ type writer struct {
 	http1    bool
 	draining *atomic.Bool
 	status   int
+	started  atomic.Bool // status is set
 	n        atomic.Int64
 	writing  atomic.Bool
 }
@@ -235,6 +279,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *writer) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
+		w.started.Store(true)
 		h := w.Header()
 		w.x.rec.CopyHeader(h)
 		h.Set("X-Request-Id", w.x.rec.ID)

@@ -5,6 +5,23 @@ import (
 	"strings"
 )
 
+// normalizeTarget gives a request whose target is a URL without a path the path
+// that it stands for (RFC 9110 section 4.2.3), so that rules read what is
+// sent. It reports whether the target is a path or such a URL (RFC 9112
+// section 3.2); * and what else there is have no path to read.
+func normalizeTarget(r *http.Request) bool {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		return true
+	}
+	if r.URL.Scheme != "http" && r.URL.Scheme != "https" || r.URL.Host == "" {
+		return false
+	}
+	if r.URL.Path == "" {
+		r.URL.Path = "/"
+	}
+	return r.URL.Path[0] == '/'
+}
+
 // ambiguity says why the path of r can be read in two ways, or breaks RFC 3986
 // section 3.3; "" when neither. What stands between us and the application may
 // decode, merge or climb where our rules did not, so such a path could pass a
@@ -37,13 +54,15 @@ func ambiguity(r *http.Request) string {
 func ambiguousSegment(path string) string {
 	segments := strings.Split(path[1:], "/")
 	for i, segment := range segments {
+		// Servlet containers take ;parameters off before they resolve dots.
+		segment, _, parameters := strings.Cut(segment, ";")
 		switch {
 		case segment == "." || segment == "..":
 			return "the path holds a dot segment"
-		case segment == "" && i < len(segments)-1:
+		case segment == "" && (i < len(segments)-1 || parameters):
 			return "the path holds an empty segment"
 		}
-		for _, c := range []byte(segment) {
+		for _, c := range []byte(segments[i]) {
 			if c < ' ' || c == 0x7f {
 				return "the path holds an encoded control character"
 			}

@@ -40,6 +40,9 @@ func TestStrictPathsRefuseWhatCanBeReadTwoWays(t *testing.T) {
 		{"/v1/\xfc", true},
 		{"/v1#x", true},
 		{"http://host//v1", true},
+		{"/v1/..;/admin", true},
+		{"/v1/%2e%2e;x/admin", true},
+		{"/v1/;x/admin", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.target, func(t *testing.T) {

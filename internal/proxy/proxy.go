@@ -74,6 +74,7 @@ func (p *Proxy) Apply(f *policy.File) error {
 	if err != nil {
 		return err
 	}
+	next.applied = time.Now() // before anybody sees it
 	p.snapshot.Store(next)
 	next.start(p.options.Faults)
 	if old != nil {

@@ -227,6 +227,8 @@ routes: [{name: all, upstream: app, use: {authz: rules}}]
 	url := listen(t, p)
 	for target, want := range map[string]int{
 		"/public/a":        200,
+		"http://h":         403, // it is sent as /, and so it is read
+		"mailto:foo":       400,
 		"/public/a%20b":    200,
 		"/public%2fa":      403, // read raw it is one segment
 		"/pub%6cic/secret": 403, // read raw it is elsewhere

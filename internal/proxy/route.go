@@ -19,6 +19,15 @@ type route struct {
 	seam     http.Handler
 }
 
+// serve takes r through its gates and on to the upstream.
+func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
+	if err := pass(rt.gates, r); err != nil {
+		answer(w, r, err)
+		return
+	}
+	rt.seam.ServeHTTP(w, r)
+}
+
 // route returns the first route that takes r, or why r is taken nowhere.
 func (s *Snapshot) route(r *http.Request) (*route, error) {
 	if err := s.forwardable(r); err != nil {
@@ -43,8 +52,8 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 			Kind: exchange.ByProxy, Reason: exchange.MethodNotAllowed, Detail: r.Method + " is never forwarded",
 			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 		}
-	case r.RequestURI == "*":
-		return refuse(exchange.PathAmbiguous, "* is never forwarded")
+	case !normalizeTarget(r):
+		return refuse(exchange.PathAmbiguous, "the request target is neither a path nor an http URL")
 	case s.strictPaths:
 		if problem := ambiguity(r); problem != "" {
 			return refuse(exchange.PathAmbiguous, problem)

@@ -21,6 +21,7 @@ const attemptHeader = "X-Sidecar-Attempt"
 // httputil.ReverseProxy of a route.
 func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handler {
 	rw := rewriter{
+		ours:    ours(b.identity),
 		trusted: b.trusted, pseudonym: b.pseudonym, identity: b.identity,
 		route: r.Name, line: r.Line, upgrade: r.Upgrade,
 	}
@@ -36,9 +37,10 @@ func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handle
 
 // rewriter makes the upstream's request out of the client's.
 type rewriter struct {
+	ours      map[string]bool // fields that only we may set, in canonical form
 	trusted   trusted
 	pseudonym string
-	identity  []string // fields that only we may set
+	identity  []string // those that tell who calls
 	route     string
 	line      int
 	upgrade   []string
@@ -47,20 +49,27 @@ type rewriter struct {
 func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	rec := exchange.From(pr.In.Context())
 	pr.Out.URL = target(pr.In)
-	pr.Out.Trailer = pr.In.Trailer // shared: it is filled when the body ends
+	rw.trailers(pr, rec)
+	h := pr.Out.Header
+	stripSpellings(h, rw.ours)
 	rw.forwarded(pr)
 	rw.limitUpgrade(pr, rec)
-	h := pr.Out.Header
 	h.Del(attemptHeader)
 	h.Set("X-Request-Id", rec.ID)
 	h.Add("Via", strconv.Itoa(pr.In.ProtoMajor)+"."+strconv.Itoa(pr.In.ProtoMinor)+" "+rw.pseudonym)
 	// After the hop-by-hop fields are gone: a client cannot name these in its
 	// Connection field to have them dropped.
 	for _, name := range rw.identity {
-		strip(h, name)
+		h.Del(name)
 	}
-	for _, f := range rec.Forwards() {
-		strip(h, f.Name)
+	forward(h, rec.Forwards())
+}
+
+// forward puts fields into h, in place of what it has in them.
+func forward(h http.Header, fields []exchange.Field) {
+	for _, f := range fields {
+		h.Del(f.Name)
+		stripSpellings(h, map[string]bool{http.CanonicalHeaderKey(f.Name): true})
 		if f.Value != "" {
 			h.Set(f.Name, f.Value)
 		}
@@ -114,15 +123,62 @@ func (rw *rewriter) limitUpgrade(pr *httputil.ProxyRequest, rec *exchange.Record
 	})
 }
 
-// strip removes the field name from h in every spelling that an upstream may
-// read as the same: CGI and its heirs make no difference between - and _.
-func strip(h http.Header, name string) {
-	h.Del(name)
+// ours returns the fields that only we may set: those that tell who calls, and
+// those that every request gets.
+func ours(identity []string) map[string]bool {
+	names := map[string]bool{
+		"X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true,
+		"X-Request-Id": true, attemptHeader: true,
+	}
+	for _, name := range identity {
+		names[name] = true
+	}
+	return names
+}
+
+// stripSpellings removes from h the other spellings of names that an upstream
+// may read as the same: CGI and its heirs make no difference between - and _.
+func stripSpellings(h http.Header, names map[string]bool) {
 	for key := range h {
-		if strings.Contains(key, "_") && strings.EqualFold(strings.ReplaceAll(key, "_", "-"), name) {
+		if strings.Contains(key, "_") && names[dashed(key)] {
 			delete(h, key)
 		}
 	}
+}
+
+func dashed(key string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(key, "_", "-"))
+}
+
+// noTrailers are fields that a trailer section must not hold, since they say
+// how a message is framed, routed, allowed or read (RFC 9110 section 6.5.1).
+var noTrailers = map[string]bool{
+	"Authorization": true, "Proxy-Authorization": true, "Cookie": true, "Host": true, "Forwarded": true, "Via": true,
+	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Content-Range": true,
+	"Transfer-Encoding": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true, "Expect": true,
+}
+
+// trailers passes on the client's trailers but for those that an upstream, if
+// it merged them into the header, would take for our word. The map is shared:
+// net/http fills it when the body ends, also with fields that nobody announced.
+func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
+	pr.Out.Trailer = pr.In.Trailer
+	if pr.In.Trailer == nil {
+		return
+	}
+	forwards := map[string]bool{}
+	for _, f := range rec.Forwards() {
+		forwards[http.CanonicalHeaderKey(f.Name)] = true
+	}
+	prune := func() {
+		for key := range pr.In.Trailer {
+			if name := dashed(key); rw.ours[name] || forwards[name] || noTrailers[name] {
+				delete(pr.In.Trailer, key)
+			}
+		}
+	}
+	prune()
+	crossingOf(pr.In).body.atEOF = prune
 }
 
 // told puts into an upgraded response, which ReverseProxy writes by itself,

@@ -1,11 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
+	"sidecar/internal/authz"
 	"sidecar/internal/breaker"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
@@ -34,12 +35,14 @@ type state struct {
 	buckets   kept[*ratelimit.Buckets]
 	budgets   kept[*retry.Budget]
 	upstreams kept[*upstream.Upstream]
+	keySets   kept[*authz.KeySet] // by all that makes them what they are
 }
 
 func newState() state {
 	return state{
 		breakers: kept[*breaker.State]{}, buckets: kept[*ratelimit.Buckets]{},
 		budgets: kept[*retry.Budget]{}, upstreams: kept[*upstream.Upstream]{},
+		keySets: kept[*authz.KeySet]{},
 	}
 }
 
@@ -79,8 +82,10 @@ func (k kept[S]) dropped(next kept[S], drop func(name string, s S)) {
 
 // start begins what runs beside requests.
 func (s *Snapshot) start(sw *faults.Switch) {
-	s.applied = time.Now()
 	sw.Sync(s.faults)
+	for _, k := range s.KeySets() {
+		k.Start() // those that were taken over run already
+	}
 }
 
 // stop ends what next did not take over.
@@ -92,6 +97,7 @@ func (s *Snapshot) discard(next *state) {
 	}
 	s.state.upstreams.dropped(next.upstreams, func(_ string, u *upstream.Upstream) { u.Retire() })
 	s.state.buckets.dropped(next.buckets, func(_ string, b *ratelimit.Buckets) { b.Close() })
+	s.state.keySets.dropped(next.keySets, func(_ string, k *authz.KeySet) { k.Close() })
 }
 
 // Reset returns the names of the state objects of s that next begins anew,
@@ -119,23 +125,11 @@ func (s *Snapshot) Reset(next *Snapshot) []string {
 		_, has := next.state.upstreams[name]
 		add("pool", has, name)
 	})
+	s.state.keySets.dropped(next.state.keySets, func(_ string, k *authz.KeySet) {
+		has := slices.ContainsFunc(next.KeySets(), func(n *authz.KeySet) bool { return n.Issuer() == k.Issuer() })
+		add(exchange.JWKS, has, k.Issuer())
+	})
 	return names
-}
-
-// serve takes r through its route.
-func (s *Snapshot) serve(w http.ResponseWriter, r *http.Request) {
-	rt, err := s.route(r)
-	if err != nil {
-		answer(w, r, err)
-		return
-	}
-	rec := exchange.From(r.Context())
-	rec.Route, rec.Upstream = rt.name, rt.upstream
-	if err := pass(rt.gates, r); err != nil {
-		answer(w, r, err)
-		return
-	}
-	rt.seam.ServeHTTP(w, r)
 }
 
 // File returns the policy file that s was built from.
@@ -184,6 +178,17 @@ func (s *Snapshot) Breakers() []*breaker.State {
 func (s *Snapshot) Breaker(name string) (*breaker.State, bool) {
 	b, ok := s.state.breakers[name]
 	return b.state, ok
+}
+
+// KeySets returns the keys that are fetched from issuers, by issuer. Two that
+// differ in how they are kept may be of one issuer.
+func (s *Snapshot) KeySets() []*authz.KeySet {
+	var all []*authz.KeySet
+	for _, k := range s.state.keySets {
+		all = append(all, k.state)
+	}
+	slices.SortFunc(all, func(a, b *authz.KeySet) int { return cmp.Compare(a.Issuer(), b.Issuer()) })
+	return all
 }
 
 // Budgets returns every upstream's retry budget, by the upstream's name.

@@ -52,6 +52,20 @@ func (o origin) String() string {
 	return Stage{Kind: o.Kind, Policy: o.Policy}.String() + " " + string(o.Reason)
 }
 
+// faultBehind returns the fault that stood in for the last upstream call; "" if
+// there was none.
+func faultBehind(rec *exchange.Record) (name string) {
+	for _, d := range rec.Decisions() {
+		switch {
+		case d.Reason == exchange.FaultAbort && d.Outcome == exchange.Act:
+			name = d.Policy
+		case d.Kind == exchange.Retry && d.Outcome == exchange.Act:
+			name = ""
+		}
+	}
+	return name
+}
+
 // madeBy returns the decision that made the answer, if that was not the
 // upstream.
 func madeBy(rec *exchange.Record) (origin, bool) {

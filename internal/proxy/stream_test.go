@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +191,43 @@ func TestTrailersPassBothWays(t *testing.T) {
 	}
 	if got := resp.Trailer.Get("X-Late"); got != "late" {
 		t.Errorf("X-Late = %q, want late", got)
+	}
+}
+
+func TestTrailersTellNothingThatOnlyWeMayTell(t *testing.T) {
+	up := service(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "user=%q trailer=%q", r.Header["X-User"], slices.Sorted(maps.Keys(r.Trailer)))
+	})
+	policy := strings.ReplaceAll(with("authn: users", users), "MODE", "shadow")
+	p, _ := apply(t, policy, up)
+	c := dial(t, listen(t, p))
+	c.say("POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\nTrailer: X-User, X-Sum\nConnection: close\n\n" +
+		"2\nhi\n0\nX-User: root\nX_User: root\nAuthorization: secret\nHost: evil\nX-Request-Id: evil\nX-Sum: 42\n\n")
+	if got, want := body(t, c.answer(t, "POST")), `user=[] trailer=["X-Sum"]`; got != want {
+		t.Errorf("the upstream sees %s, want %s", got, want)
+	}
+}
+
+func TestATunnelIsClosedOneSideAtATime(t *testing.T) {
+	up := service(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		said, _ := io.ReadAll(rw) // until the client has said all
+		fmt.Fprintf(c, "heard %q", said)
+	})
+	p, _ := apply(t, minimal, up)
+	c, _ := upgrade(t, listen(t, p), "websocket")
+	fmt.Fprint(c, "hello")
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(c.r); string(got) != `heard "hello"` || err != nil {
+		t.Errorf("the tunnel says %q, %v, want the upstream's last word", got, err)
 	}
 }
 
