@@ -1,33 +1,44 @@
 # make help lists what there is.
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The same source, VERSION, REVISION and Go give the same bytes in any folder,
+# with .git or without: what differs there is told by the linker, or not at all.
+BUILD    := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.revision=$(REVISION)'
 TOOL     := $(GO) tool -modfile=tools/go.mod
 PACKAGES := ./...
 # The race detector is linked by a C compiler; a machine without one tests
 # without it.
 RACE     := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
-.PHONY: help build run demo test unit race fuzz bench lint tidy docker clean
+.PHONY: help build run demo docs test unit race k8s fuzz soak bench microbench lint tidy docker clean
 
 help: ## Say what there is to make.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build bin/sidecar, static.
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sidecar ./cmd/sidecar
+build: ## Build bin/sidecar, static and reproducible.
+	CGO_ENABLED=0 $(GO) build $(BUILD) -o bin/sidecar ./cmd/sidecar
 
 run: build ## Build, and run the demo: a flaky upstream and the sidecar in front of it.
 	./bin/sidecar demo
 
 demo: run ## The same as run.
 
-test: lint race ## Everything that CI runs.
+test: lint race k8s ## Everything that CI runs.
 
 unit: ## The tests without the race detector: quick.
 	$(GO) test $(PACKAGES)
 
 race: ## The tests, with the race detector where there is a C compiler.
 	$(GO) test $(RACE) $(PACKAGES)
+
+# -count=1: what lies outside of its module does not end the cache of a test.
+k8s: ## Render and check the manifests of deploy/k8s.
+	cd test/k8s && $(GO) test -count=1 -vet=all ./...
+
+# The tests that find these files out of date are what writes them.
+docs: ## Write what is generated: docs/{policy,reasons,metrics}.md, configs/sidecar.schema.json.
+	$(GO) test -run IsCurrent ./internal/exchange ./internal/metrics ./internal/policy -update
 
 fuzz: ## Each fuzz target for FUZZTIME (default 20s).
 	@for pkg in $$($(GO) list $(PACKAGES)); do \
@@ -36,18 +47,26 @@ fuzz: ## Each fuzz target for FUZZTIME (default 20s).
 	  done; \
 	done
 
-bench: ## The Go benchmarks, with allocations.
+soak: ## Reloads, drains, breaker and leaving clients under load, as processes: a minute or two.
+	$(GO) test -tags soak -run Soak -v -timeout 5m ./cmd/sidecar
+
+bench: build ## What the sidecar costs a request, beside a bare httputil.ReverseProxy.
+	$(GO) build -o bin/bench ./internal/bench
+	./bin/bench -sidecar bin/sidecar
+
+microbench: ## The Go benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 lint: ## Format, vet, staticcheck, tidiness of the modules.
 	@unformatted=$$($(TOOL) gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PACKAGES)
+	$(GO) vet -tags soak ./cmd/sidecar
 	$(TOOL) staticcheck $(PACKAGES)
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
 docker: ## Build the container image.
-	docker build --build-arg VERSION=$(VERSION) -t sidecar:$(VERSION) .
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t sidecar:$(VERSION) .
 
 clean: ## Remove what was built.
 	rm -rf bin

@@ -34,6 +34,7 @@ func (c checkCmd) Run(p *process) error {
 		fmt.Fprintln(p.stdout, w)
 	}
 	if c.Verbose {
+		fmt.Fprintf(p.stdout, "server: %s\n", f.Inline(f.Server))
 		for _, r := range f.Routes {
 			printRoute(p.stdout, f, s, r)
 		}
@@ -50,8 +51,8 @@ func (c checkCmd) Run(p *process) error {
 // end, defaults included.
 func printRoute(w io.Writer, f *policy.File, s *proxy.Snapshot, r *policy.Route) {
 	e := f.Effective(r)
-	fmt.Fprintf(w, "route %s (line %d): %s -> %s, timeout %v, streamIdleTimeout %v\n",
-		r.Name, r.Line, policy.Inline(r.Match), r.Upstream, e.Timeout, e.StreamIdleTimeout)
+	fmt.Fprintf(w, "route %s (line %d): %s -> %s, timeout %v, streamIdleTimeout %v, upgrade %v\n",
+		r.Name, r.Line, f.Inline(r.Match), r.Upstream, e.Timeout, e.StreamIdleTimeout, r.Upgrade)
 	for _, stage := range s.Chain(r.Name) {
 		where := "built in"
 		if stage.Line > 0 {
@@ -61,6 +62,6 @@ func printRoute(w io.Writer, f *policy.File, s *proxy.Snapshot, r *policy.Route)
 			fmt.Fprintf(w, "  %s\n", stage)
 			continue
 		}
-		fmt.Fprintf(w, "  %s (%s): %s\n", stage, where, policy.Inline(stage.Config))
+		fmt.Fprintf(w, "  %s (%s): %s\n", stage, where, f.Inline(stage.Config))
 	}
 }

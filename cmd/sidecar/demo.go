@@ -45,19 +45,19 @@ func (c demoCmd) Run(p *process) error {
 		return err
 	}
 	vars := map[string]string{"DEMO_UPSTREAM": upstream.url, "DEMO_SECRET_FILE": secret}
-	return serve(p, func() (*policy.File, error) { return c.load(vars) }, func(s *sidecar) {
+	return serve(p, func(o policy.Options) (*policy.File, error) { return c.load(o, vars) }, func(s *sidecar) {
 		printDemo(p.stdout, s, upstream.url, token)
 	})
 }
 
 // load reads the demo's policy, with vars set beside the environment.
-func (c demoCmd) load(vars map[string]string) (*policy.File, error) {
-	o := policy.Options{LookupEnv: func(name string) (string, bool) {
+func (c demoCmd) load(o policy.Options, vars map[string]string) (*policy.File, error) {
+	o.LookupEnv = func(name string) (string, bool) {
 		if value, ok := vars[name]; ok {
 			return value, true
 		}
 		return os.LookupEnv(name)
-	}}
+	}
 	if c.Policy != "" {
 		return policy.Load(c.Policy, o)
 	}

@@ -24,8 +24,10 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Run     runCmd     `cmd:"" help:"Run the sidecar. SIGHUP reads the policy file again, SIGTERM drains and ends."`
+	Run     runCmd     `cmd:"" help:"Run the sidecar. It reloads the policy file when that changes and on SIGHUP; SIGTERM drains and ends."`
 	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a policy file."`
+	Health  healthCmd  `cmd:"" help:"Say how a running sidecar fares; exit code 0 when it is healthy or degraded."`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of policy files, for editors."`
 	Token   tokenCmd   `cmd:"" help:"Make a signed token, for trying a policy out."`
 	Demo    demoCmd    `cmd:"" help:"Run a flaky upstream and the sidecar in front of it, on loopback."`
 	Version versionCmd `cmd:"" help:"Print the version."`

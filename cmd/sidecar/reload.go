@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -9,18 +10,37 @@ import (
 	"sidecar/internal/metrics"
 	"sidecar/internal/policy"
 	"sidecar/internal/proxy"
+	"sidecar/internal/tracing"
 )
 
 // reloader makes a policy file the one that holds, and tells everybody whom
 // that concerns.
 type reloader struct {
-	load    func() (*policy.File, error)
+	load    func(policy.Options) (*policy.File, error)
+	watcher *policy.Watcher
 	proxy   *proxy.Proxy
 	log     *logging.Log
 	metrics *metrics.Metrics
+	tracing *tracing.Tracing // nil: off
 	health  *admin.Health
 
 	mu sync.Mutex // one reload at a time
+}
+
+// watch reloads when a file of the policy changes, until ctx ends or the
+// function that it returns is called, which waits for a reload to end.
+func (r *reloader) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		r.watcher.Run(ctx,
+			func() { _, _ = r.reload("watch") }, // it has logged how it went
+			func(err error) { r.log.Logger().Warn("the policy is not watched as it could be", "error", err.Error()) })
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // reload reads the policy again and applies it. A bad file changes nothing.
@@ -28,7 +48,7 @@ func (r *reloader) reload(who string) (admin.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.proxy.Snapshot()
-	f, err := r.load()
+	f, err := r.watcher.Load(r.load)
 	if err == nil {
 		err = r.apply(f)
 	}
@@ -53,6 +73,7 @@ func (r *reloader) apply(f *policy.File) error {
 		return err
 	}
 	r.log.Apply(f.Telemetry.Logs)
+	r.tracing.Apply(f.Telemetry.Tracing)
 	r.metrics.Routes(r.proxy.Snapshot().Routes())
 	for _, w := range f.Warnings() {
 		r.log.Logger().Warn(w.String())

@@ -5,19 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"sidecar/internal/admin"
+	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
 	"sidecar/internal/metrics"
 	"sidecar/internal/policy"
 	"sidecar/internal/proxy"
+	"sidecar/internal/tracing"
 )
 
 type runCmd struct {
@@ -27,18 +29,23 @@ type runCmd struct {
 
 // Run serves until the process is told to end.
 func (c runCmd) Run(p *process) error {
-	return serve(p, func() (*policy.File, error) {
+	return serve(p, func(o policy.Options) (*policy.File, error) {
 		if c.Policy == "" {
 			return policy.ForUpstream(c.Upstream)
 		}
-		return policy.Load(c.Policy, policy.Options{})
+		return policy.Load(c.Policy, o)
 	}, func(*sidecar) {})
 }
 
 // serve runs a sidecar with the policy that load returns, and drains it when
 // the process is told to end. It calls started once every listener serves.
-func serve(p *process, load func() (*policy.File, error), started func(*sidecar)) error {
+func serve(p *process, load func(policy.Options) (*policy.File, error), started func(*sidecar)) error {
 	s, err := newSidecar(load, p.stderr)
+	if err == nil {
+		// net/http's Transport has no log of its own.
+		stdlog.SetFlags(0)
+		stdlog.SetOutput(s.log.ErrorLog().Writer())
+	}
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(p.stderr, problems)
@@ -51,6 +58,7 @@ func serve(p *process, load func() (*policy.File, error), started func(*sidecar)
 		s.stop()
 		return err
 	}
+	defer s.watch(p.ctx)()
 	started(s)
 	for {
 		select {
@@ -72,6 +80,7 @@ type sidecar struct {
 
 	server    policy.Server // read once
 	faults    *faults.Switch
+	decisions *admin.Decisions
 	data      *listener
 	telemetry *listener
 	admin     *listener
@@ -79,24 +88,35 @@ type sidecar struct {
 	cut       context.CancelCauseFunc // ends every exchange
 }
 
-func newSidecar(load func() (*policy.File, error), stderr io.Writer) (*sidecar, error) {
-	f, err := load()
+func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Writer) (*sidecar, error) {
+	watcher := policy.NewWatcher()
+	f, err := watcher.Load(load)
 	if err != nil {
 		return nil, err
 	}
 	log := logging.New(stderr, f.Telemetry.Logs)
 	m := metrics.New(buildInfo())
-	observers := exchange.Observers{m, log}
+	decisions := &admin.Decisions{}
+	observers := exchange.Observers{m, log, decisions}
+	traces, err := tracing.New(context.Background(), f.Telemetry.Tracing, buildInfo().Version, log.Logger())
+	if err != nil {
+		return nil, fmt.Errorf("telemetry.tracing: %w", err)
+	}
+	if traces != nil {
+		observers = append(observers, traces)
+	}
 	sw := faults.NewSwitch(observers.Event)
 	px := proxy.New(proxy.Options{Observers: observers, Faults: sw, ErrorLog: log.ErrorLog()})
 	s := &sidecar{
-		reloader: &reloader{load: load, proxy: px, log: log, metrics: m, health: admin.NewHealth(px)},
-		server:   f.Server, faults: sw, failed: make(chan error, 3),
+		reloader: &reloader{load: load, watcher: watcher, proxy: px, log: log, metrics: m, tracing: traces, health: admin.NewHealth(px)},
+		server:   f.Server, faults: sw, decisions: decisions, failed: make(chan error, 3),
 	}
 	if err := s.apply(f); err != nil {
+		s.deliver()
 		return nil, err
 	}
 	m.Reloaded(true)
+	log.Logger().Info("policy applied", "file", f.Name(), "hash", f.Hash(), "routes", len(f.Routes))
 	m.Levels(s.levels)
 	s.listeners()
 	return s, nil
@@ -123,7 +143,9 @@ func (s *sidecar) listeners() {
 		name: "telemetry", address: s.server.Telemetry, maxConnections: 100,
 		server: s.quiet(admin.Telemetry(s.health, s.metrics.Handler())),
 	}
-	a := &admin.Admin{Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Listen: s.server.Admin}
+	a := &admin.Admin{
+		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: s.server.Admin,
+	}
 	s.admin = &listener{name: "admin", address: s.server.Admin, maxConnections: 100, server: s.quiet(a.Handler())}
 }
 
@@ -153,6 +175,11 @@ func (s *sidecar) start() error {
 	return nil
 }
 
+// settle is how long a connection that was just accepted has to send its
+// request. http.Server.Shutdown closes one whose head it reads later without a
+// word.
+const settle = 100 * time.Millisecond
+
 // drain ends the sidecar without failing a request: others learn that it goes,
 // what is in flight gets its time, and only then is it cut.
 func (s *sidecar) drain() {
@@ -161,6 +188,8 @@ func (s *sidecar) drain() {
 	s.health.Draining()
 	s.proxy.Drain()
 	time.Sleep(limits.DrainDelay)
+	s.data.stopAccepting()
+	time.Sleep(settle)
 
 	ctx, cancel := context.WithTimeout(context.Background(), limits.Timeout)
 	defer cancel()
@@ -186,12 +215,24 @@ func (s *sidecar) stop() {
 	}
 	s.cut(nil)
 	s.proxy.Close()
+	s.deliver()
+}
+
+// deliver sends the last spans. A collector that is away does not hold up the
+// end of the process for long.
+func (s *sidecar) deliver() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := s.tracing.Shutdown(ctx); err != nil {
+		s.log.Logger().Warn("spans not delivered", "error", err.Error())
+	}
 }
 
 // levels reads what metrics tell of the present.
 func (s *sidecar) levels() metrics.Levels {
 	var l metrics.Levels
 	snapshot := s.proxy.Snapshot()
+	l.Policy = snapshot.File().Hash()
 	for _, b := range snapshot.Breakers() {
 		st := b.Status()
 		l.Breakers = append(l.Breakers, metrics.BreakerLevel{Name: st.Name, State: st.State})
@@ -199,10 +240,27 @@ func (s *sidecar) levels() metrics.Levels {
 	for name, b := range snapshot.Budgets() {
 		l.Budgets = append(l.Budgets, metrics.BudgetLevel{Upstream: name, Remaining: float64(b.Status().Remaining)})
 	}
+	l.KeySets = keySetLevels(snapshot.KeySets())
 	for _, f := range s.faults.List() {
 		l.Faults = append(l.Faults, metrics.FaultLevel{Name: f.Name, Active: f.Active})
 	}
 	return l
+}
+
+// keySetLevels has one for each issuer: of two sets of one issuer, what the
+// worse one says.
+func keySetLevels(sets []*authz.KeySet) (levels []metrics.KeySetLevel) {
+	for _, k := range sets {
+		now := metrics.KeySetLevel{Issuer: k.Issuer(), LastSuccess: k.Status().LastSuccess}
+		last := len(levels) - 1 // those of one issuer stand together
+		switch {
+		case last < 0 || levels[last].Issuer != now.Issuer:
+			levels = append(levels, now)
+		case now.LastSuccess.Before(levels[last].LastSuccess):
+			levels[last] = now
+		}
+	}
+	return levels
 }
 
 func protocols(names []string) *http.Protocols {
@@ -225,6 +283,7 @@ type listener struct {
 	maxConnections int
 	server         *http.Server
 	socket         net.Listener
+	closing        atomic.Bool
 }
 
 func (l *listener) open() (err error) {
@@ -236,10 +295,16 @@ func (l *listener) addr() string { return l.socket.Addr().String() }
 
 // serve serves until it is closed; failed hears of any other end.
 func (l *listener) serve(failed func(error)) {
-	err := l.server.Serve(netutil.LimitListener(l.socket, l.maxConnections))
-	if !errors.Is(err, http.ErrServerClosed) {
+	err := l.server.Serve(limit(l.socket, l.maxConnections))
+	if !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
 		failed(err)
 	}
+}
+
+// stopAccepting closes the port; connections that there are go on.
+func (l *listener) stopAccepting() {
+	l.closing.Store(true)
+	_ = l.socket.Close()
 }
 
 func (l *listener) close() {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"sidecar/internal/tracing/otlptest"
+)
+
+// tracedTo is a policy whose every request fails once, by a fault, and is
+// repeated.
+func tracedTo(collector, upstream string) string {
+	return "version: v1\n" + ports + "\nupstreams: {app: {endpoints: [{url: \"" + upstream + "\"}]}}\n" + `
+policies:
+  retry: {patient: {maxAttempts: 2, backoff: {base: 1ms, max: 1ms}}}
+  fault: {chaos: {enabled: true, abort: {status: 503}, when: {headers: {X-Fail: "yes"}}}}
+defaults: {use: {retry: patient, fault: chaos}}
+routes: [{name: orders, upstream: app}]
+telemetry: {tracing: {otlp: "` + collector + `"}}
+`
+}
+
+func TestADrainDeliversEverySpan(t *testing.T) {
+	sink := otlptest.Listen(t)
+	upstream := well(t)
+	r := run(t, tracedTo("http://"+sink.Address, upstream))
+	const plain, failing = 40, 5 // fewer retries than the budget allows
+	for range plain {
+		if status, _ := ask(t, "GET", r.data+"/v1/orders?token=hunter2", ""); status != 200 {
+			t.Fatalf("status %d, want 200", status)
+		}
+	}
+	for range failing {
+		req, _ := http.NewRequest("GET", r.data, nil)
+		req.Header.Set("X-Fail", "yes")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 503 {
+			t.Fatalf("status %d, want the fault's 503", resp.StatusCode)
+		}
+	}
+	line := r.line("request")
+	r.signal(syscall.SIGTERM)
+	if code := r.exit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+
+	servers := map[string]bool{}
+	var attempts, resent, failed, named int
+	for _, s := range sink.Spans() { // the process has ended: nothing comes any more
+		if strings.Contains(s.String(), "hunter2") {
+			t.Errorf("a span tells a secret: %v", s)
+		}
+		as := otlptest.Values(s.GetAttributes())
+		if hex.EncodeToString(s.GetTraceId()) == line["trace_id"] {
+			named++
+		}
+		switch {
+		case s.GetKind() == trace.Span_SPAN_KIND_SERVER:
+			servers[string(s.GetSpanId())] = true
+			if s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR {
+				failed++
+			}
+		case as["http.request.resend_count"] != nil:
+			resent++
+			fallthrough
+		default:
+			attempts++
+		}
+	}
+	got := fmt.Sprint(len(servers), attempts, resent, failed)
+	if want := fmt.Sprint(plain+failing, plain+2*failing, failing, failing); got != want {
+		t.Errorf("requests, attempts, repeated ones, failures: %s, want %s", got, want)
+	}
+	for _, s := range sink.Spans() {
+		if s.GetKind() == trace.Span_SPAN_KIND_CLIENT && !servers[string(s.GetParentSpanId())] {
+			t.Errorf("an attempt is below no request: %v", s)
+		}
+	}
+	if named != 2 {
+		t.Errorf("%d spans are in the trace that the log names, %v, want 2", named, line["trace_id"])
+	}
+}
+
+func TestACollectorThatIsAwayFailsNoRequest(t *testing.T) {
+	r := run(t, tracedTo("http://127.0.0.1:1", well(t)))
+	l := newLoad(r.data)
+	eventually(t, "3000 requests", func() bool { return l.sent.Load() >= 3000 })
+	l.end(t)
+	start := time.Now()
+	r.signal(syscall.SIGTERM)
+	if code := r.exit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	// drainDelay is 300ms; the last spans are given 3s.
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the drain took %v, want it not to wait for the collector", took)
+	}
+	told := 0
+	for len(r.lines) > 0 {
+		if line := <-r.lines; line["msg"] == "spans not delivered" {
+			told++
+		}
+	}
+	if told < 1 || told > 3 {
+		t.Errorf("the log tells %d times that spans are not delivered, want it once, and at the end", told)
+	}
+}
+
+func TestSamplePercentFollowsAReload(t *testing.T) {
+	sink := otlptest.Listen(t)
+	policy := tracedTo("http://"+sink.Address, well(t))
+	r := run(t, policy)
+	traced := func() bool {
+		ask(t, "GET", r.data, "")
+		return r.line("request")["trace_id"] != nil
+	}
+	if !traced() {
+		t.Error("a request is not traced, want all to be")
+	}
+	write(t, r.policy, strings.Replace(policy, `"}}`+"\n", `", samplePercent: 0}}`+"\n", 1))
+	status, text := ask(t, "POST", r.admin+"/-/reload", "")
+	if status != 200 {
+		t.Fatalf("reload: %d %s, want 200", status, text)
+	}
+	if traced() {
+		t.Error("a request is traced, want none to be after the reload")
+	}
+}
