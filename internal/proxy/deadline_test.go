@@ -125,7 +125,7 @@ func TestASlowUploadIsTheClientsFault(t *testing.T) {
 	}
 	inBubble(t, timed("3s", "1m"), reads, func(t *testing.T, p *Proxy, saw *seen) {
 		c := newConn()
-		r := httptest.NewRequest("POST", "/", &slowBody{conn: c, every: time.Second, left: 100})
+		r := httptest.NewRequest("POST", "/", &slowBody{conn: c, every: 700 * time.Millisecond, left: 100})
 		r.ContentLength = 100
 		start := time.Now()
 		resp := serve(p, c, r)
