@@ -16,6 +16,7 @@ import (
 // reloader makes a policy file the one that holds, and tells everybody whom
 // that concerns.
 type reloader struct {
+	started *policy.File // whose ports and the like are served
 	load    func(policy.Options) (*policy.File, error)
 	watcher *policy.Watcher
 	proxy   *proxy.Proxy
@@ -59,7 +60,7 @@ func (r *reloader) reload(who string) (admin.Change, error) {
 		return admin.Change{}, err
 	}
 	change := admin.Change{
-		Changed: orEmpty(policy.Diff(before.File(), f)),
+		Changed: orEmpty(policy.Diff(r.started, before.File(), f)),
 		Reset:   orEmpty(before.Reset(r.proxy.Snapshot())),
 	}
 	r.log.Logger().Info("policy reloaded", "file", f.Name(), "hash", f.Hash(), "who", who,

@@ -108,8 +108,11 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 	sw := faults.NewSwitch(observers.Event)
 	px := proxy.New(proxy.Options{Observers: observers, Faults: sw, ErrorLog: log.ErrorLog()})
 	s := &sidecar{
-		reloader: &reloader{load: load, watcher: watcher, proxy: px, log: log, metrics: m, tracing: traces, health: admin.NewHealth(px)},
-		server:   f.Server, faults: sw, decisions: decisions, failed: make(chan error, 3),
+		reloader: &reloader{
+			started: f, load: load, watcher: watcher,
+			proxy: px, log: log, metrics: m, tracing: traces, health: admin.NewHealth(px),
+		},
+		server: f.Server, faults: sw, decisions: decisions, failed: make(chan error, 3),
 	}
 	if err := s.apply(f); err != nil {
 		s.deliver()

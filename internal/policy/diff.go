@@ -18,13 +18,19 @@ type thing struct {
 }
 
 // Diff returns what changed from old to next, a short line for each named
-// thing, in the order of the file. What is read once says that it needs a
-// restart.
-func Diff(old, next *File) []string {
+// thing, in the order of the file. What is read once is held against started,
+// the file that the process began with: as long as next differs from that, it
+// needs a restart.
+func Diff(started, old, next *File) []string {
 	var lines []string
 	before := map[string]thing{}
 	for _, t := range old.things() {
 		before[t.name] = t
+	}
+	for _, t := range started.things() {
+		if t.restart {
+			before[t.name] = t
+		}
 	}
 	for _, t := range next.things() {
 		was, ok := before[t.name]

@@ -492,7 +492,32 @@ telemetry: {logs: {level: debug}}
 		t.Run(tt.name, func(t *testing.T) {
 			secret = tt.secret
 			next := parse(t, tt.text, o)
-			if diff := cmp.Diff(tt.want, Diff(old, next)); diff != "" {
+			if diff := cmp.Diff(tt.want, Diff(old, old, next)); diff != "" {
+				t.Errorf("Diff (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is read once needs a restart until it is what the process began with,
+// however often the file is read.
+func TestDiffHoldsWhatIsReadOnceAgainstTheStart(t *testing.T) {
+	file := func(port string) *File {
+		return parse(t, head+"server: {listen: \":"+port+"\"}\nroutes: [{name: a, upstream: orders}]\n", Options{})
+	}
+	started, moved := file("8080"), file("8081")
+	const restart = "server.listen changed: needs a restart"
+	for _, tt := range []struct {
+		name      string
+		old, next *File
+		want      []string
+	}{
+		{"it changes", started, moved, []string{restart}},
+		{"it is still another", moved, moved, []string{restart}},
+		{"it is what it was", moved, started, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, Diff(started, tt.old, tt.next)); diff != "" {
 				t.Errorf("Diff (-want +got):\n%s", diff)
 			}
 		})

@@ -71,11 +71,11 @@ func TestMarshalKeepsTheNameOfASecret(t *testing.T) {
 // same to a byte.
 func TestDiffTellsThatASecretChanged(t *testing.T) {
 	old := withToken(t, horse)
-	if diff := Diff(old, withToken(t, horse)); diff != nil {
+	if diff := Diff(old, old, withToken(t, horse)); diff != nil {
 		t.Errorf("Diff of the same token = %q, want nothing", diff)
 	}
 	want := []string{"server.adminToken changed"}
-	if diff := cmp.Diff(want, Diff(old, withToken(t, horse+"-staple"))); diff != "" {
+	if diff := cmp.Diff(want, Diff(old, old, withToken(t, horse+"-staple"))); diff != "" {
 		t.Errorf("Diff (-want +got):\n%s", diff)
 	}
 }

@@ -32,7 +32,8 @@ routes: [{name: all, upstream: orders}]
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Diff(parse(t, tt.before, Options{}), parse(t, tt.after, Options{}))
+			before := parse(t, tt.before, Options{})
+			got := Diff(before, before, parse(t, tt.after, Options{}))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Diff (-want +got):\n%s", diff)
 			}
