@@ -24,7 +24,7 @@ run: build ## Build, and run the demo: a flaky upstream and the sidecar in front
 
 demo: run ## The same as run.
 
-test: lint race k8s ## Everything that CI runs.
+test: lint race k8s ## Lint, every test, the manifests.
 
 unit: ## The tests without the race detector: quick.
 	$(GO) test $(PACKAGES)

@@ -88,11 +88,7 @@ func (r *reloader) refused(who string, err error) {
 		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "error", err.Error())
 		return
 	}
-	lines := make([]string, len(problems))
-	for i, p := range problems {
-		lines[i] = p.String()
-	}
-	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "problems", lines)
+	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "problems", problems.Lines())
 }
 
 func orEmpty(lines []string) []string {

@@ -8,11 +8,9 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"sidecar/internal/admin"
-	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
@@ -41,11 +39,6 @@ func (c runCmd) Run(p *process) error {
 // the process is told to end. It calls started once every listener serves.
 func serve(p *process, load func(policy.Options) (*policy.File, error), started func(*sidecar)) error {
 	s, err := newSidecar(load, p.stderr)
-	if err == nil {
-		// net/http's Transport has no log of its own.
-		stdlog.SetFlags(0)
-		stdlog.SetOutput(s.log.ErrorLog().Writer())
-	}
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(p.stderr, problems)
@@ -54,6 +47,9 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 	if err != nil {
 		return err
 	}
+	// net/http's Transport has no log of its own.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(s.log.ErrorLog().Writer())
 	if err := s.start(); err != nil {
 		s.stop()
 		return err
@@ -78,7 +74,6 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 type sidecar struct {
 	*reloader
 
-	server    policy.Server // read once
 	faults    *faults.Switch
 	decisions *admin.Decisions
 	data      *listener
@@ -112,7 +107,7 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 			started: f, load: load, watcher: watcher,
 			proxy: px, log: log, metrics: m, tracing: traces, health: admin.NewHealth(px),
 		},
-		server: f.Server, faults: sw, decisions: decisions, failed: make(chan error, 3),
+		faults: sw, decisions: decisions, failed: make(chan error, 3),
 	}
 	if err := s.apply(f); err != nil {
 		s.deliver()
@@ -129,13 +124,14 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 func (s *sidecar) listeners() {
 	var base context.Context
 	base, s.cut = context.WithCancelCause(context.Background())
-	limits := s.server.Limits
-	s.data = &listener{name: "data", address: s.server.Listen, maxConnections: limits.MaxConnections, server: &http.Server{
+	server := s.started.Server
+	limits := server.Limits
+	s.data = &listener{name: "data", address: server.Listen, maxConnections: limits.MaxConnections, server: &http.Server{
 		Handler:           s.proxy,
 		ReadHeaderTimeout: limits.ReadHeaderTimeout,
 		IdleTimeout:       limits.IdleTimeout,
 		MaxHeaderBytes:    int(limits.MaxHeaderBytes),
-		Protocols:         protocols(s.server.Protocols),
+		Protocols:         protocols(server.Protocols),
 		// What is asked of the whole server, OPTIONS *, is refused like the
 		// rest that is never forwarded, with a reason.
 		DisableGeneralOptionsHandler: true,
@@ -143,13 +139,13 @@ func (s *sidecar) listeners() {
 		ErrorLog:                     s.log.ErrorLog(),
 	}}
 	s.telemetry = &listener{
-		name: "telemetry", address: s.server.Telemetry, maxConnections: 100,
+		name: "telemetry", address: server.Telemetry, maxConnections: 100,
 		server: s.quiet(admin.Telemetry(s.health, s.metrics.Handler())),
 	}
 	a := &admin.Admin{
-		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: s.server.Admin,
+		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: server.Admin,
 	}
-	s.admin = &listener{name: "admin", address: s.server.Admin, maxConnections: 100, server: s.quiet(a.Handler())}
+	s.admin = &listener{name: "admin", address: server.Admin, maxConnections: 100, server: s.quiet(a.Handler())}
 }
 
 // quiet returns a server for a port that carries no traffic.
@@ -186,15 +182,15 @@ const settle = 100 * time.Millisecond
 // drain ends the sidecar without failing a request: others learn that it goes,
 // what is in flight gets its time, and only then is it cut.
 func (s *sidecar) drain() {
-	log, limits := s.log.Logger(), s.proxy.Snapshot().File().Server.Shutdown
-	log.Info("draining", "delay", limits.DrainDelay.String(), "timeout", limits.Timeout.String())
+	log, shutdown := s.log.Logger(), s.proxy.Snapshot().File().Server.Shutdown
+	log.Info("draining", "delay", shutdown.DrainDelay.String(), "timeout", shutdown.Timeout.String())
 	s.health.Draining()
 	s.proxy.Drain()
-	time.Sleep(limits.DrainDelay)
+	time.Sleep(shutdown.DrainDelay)
 	s.data.stopAccepting()
 	time.Sleep(settle)
 
-	ctx, cancel := context.WithTimeout(context.Background(), limits.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdown.Timeout)
 	defer cancel()
 	err := s.data.server.Shutdown(ctx)
 	if err == nil {
@@ -228,91 +224,5 @@ func (s *sidecar) deliver() {
 	defer cancel()
 	if err := s.tracing.Shutdown(ctx); err != nil {
 		s.log.Logger().Warn("spans not delivered", "error", err.Error())
-	}
-}
-
-// levels reads what metrics tell of the present.
-func (s *sidecar) levels() metrics.Levels {
-	var l metrics.Levels
-	snapshot := s.proxy.Snapshot()
-	l.Policy = snapshot.File().Hash()
-	for _, b := range snapshot.Breakers() {
-		st := b.Status()
-		l.Breakers = append(l.Breakers, metrics.BreakerLevel{Name: st.Name, State: st.State})
-	}
-	for name, b := range snapshot.Budgets() {
-		l.Budgets = append(l.Budgets, metrics.BudgetLevel{Upstream: name, Remaining: float64(b.Status().Remaining)})
-	}
-	l.KeySets = keySetLevels(snapshot.KeySets())
-	for _, f := range s.faults.List() {
-		l.Faults = append(l.Faults, metrics.FaultLevel{Name: f.Name, Active: f.Active})
-	}
-	return l
-}
-
-// keySetLevels has one for each issuer: of two sets of one issuer, what the
-// worse one says.
-func keySetLevels(sets []*authz.KeySet) (levels []metrics.KeySetLevel) {
-	for _, k := range sets {
-		now := metrics.KeySetLevel{Issuer: k.Issuer(), LastSuccess: k.Status().LastSuccess}
-		last := len(levels) - 1 // those of one issuer stand together
-		switch {
-		case last < 0 || levels[last].Issuer != now.Issuer:
-			levels = append(levels, now)
-		case now.LastSuccess.Before(levels[last].LastSuccess):
-			levels[last] = now
-		}
-	}
-	return levels
-}
-
-func protocols(names []string) *http.Protocols {
-	var p http.Protocols
-	for _, name := range names {
-		switch name {
-		case policy.HTTP1:
-			p.SetHTTP1(true)
-		case policy.H2C:
-			p.SetUnencryptedHTTP2(true)
-		}
-	}
-	return &p
-}
-
-// listener is one port.
-type listener struct {
-	name           string
-	address        string
-	maxConnections int
-	server         *http.Server
-	socket         net.Listener
-	closing        atomic.Bool
-}
-
-func (l *listener) open() (err error) {
-	l.socket, err = net.Listen("tcp", l.address)
-	return err
-}
-
-func (l *listener) addr() string { return l.socket.Addr().String() }
-
-// serve serves until it is closed; failed hears of any other end.
-func (l *listener) serve(failed func(error)) {
-	err := l.server.Serve(limit(l.socket, l.maxConnections))
-	if !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
-		failed(err)
-	}
-}
-
-// stopAccepting closes the port; connections that there are go on.
-func (l *listener) stopAccepting() {
-	l.closing.Store(true)
-	_ = l.socket.Close()
-}
-
-func (l *listener) close() {
-	_ = l.server.Close()
-	if l.socket != nil {
-		_ = l.socket.Close() // also one that was never served
 	}
 }

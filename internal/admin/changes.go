@@ -138,11 +138,7 @@ func lines(err error) []string {
 	if !errors.As(err, &problems) {
 		return []string{err.Error()}
 	}
-	all := make([]string, len(problems))
-	for i, p := range problems {
-		all[i] = p.String()
-	}
-	return all
+	return problems.Lines()
 }
 
 // orEmpty makes nothing an empty list, not a null.

@@ -57,7 +57,7 @@ func (d *Decisions) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange
 // End remembers what the policies said, unless it is nothing but pass.
 func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 	said := r.Decisions()
-	first := slices.IndexFunc(said, notable)
+	first := slices.IndexFunc(said, func(d exchange.Decision) bool { return d.Notable() })
 	if first < 0 {
 		return
 	}
@@ -66,7 +66,7 @@ func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range said[first:] {
-		if notable(s) {
+		if s.Notable() {
 			d.ring[d.n%kept] = decision{
 				at, id, r.Route, method, s.Kind, s.Policy, s.Outcome, s.Reason, clip(s.Detail, maxDetail), s.Line,
 			}
@@ -74,9 +74,6 @@ func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 		}
 	}
 }
-
-// notable reports whether d is more than a plain pass.
-func notable(d exchange.Decision) bool { return d.Outcome != exchange.Pass || d.Reason != "" }
 
 // clip returns a copy of text, of at most limit bytes.
 func clip(text string, limit int) string {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 // guard refuses what a web page could make a browser send: a request for a
@@ -36,11 +38,7 @@ func hostOf(field string) string {
 }
 
 func local(host, own string) bool {
-	if strings.EqualFold(host, "localhost") || own != "" && strings.EqualFold(host, own) {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
+	return own != "" && strings.EqualFold(host, own) || exchange.Loopback(host)
 }
 
 // arrivedAt reports whether host is the very address that r came to. It is no

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -71,15 +70,10 @@ func checkJWKSURL(raw string) string {
 		return want + ", and does not parse"
 	case u.User != nil:
 		return want + ", without user and password: a secret must not stand in the policy file"
-	case u.Hostname() == "", u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+	case u.Hostname() == "", u.Scheme != "https" && (u.Scheme != "http" || !exchange.Loopback(u.Hostname())):
 		return fmt.Sprintf("%s, got %q", want, raw)
 	case strings.Contains(raw, "#"):
 		return fmt.Sprintf("%s, without a fragment, got %q", want, raw)
 	}
 	return ""
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }

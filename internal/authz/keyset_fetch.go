@@ -103,7 +103,7 @@ func (k *KeySet) say(before string, ks keys, err error) string {
 	e := exchange.Event{Time: time.Now(), Kind: exchange.JWKS, Name: k.config.Issuer, From: before, To: fetched}
 	e.Detail = fmt.Sprintf("%d usable keys", len(ks.list))
 	if err != nil {
-		e.To, e.Detail = failing, err.Error()
+		e.To, e.Detail, e.Bad = failing, err.Error(), true
 	}
 	if e.To != before {
 		k.tell(e)

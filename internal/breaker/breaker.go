@@ -47,7 +47,7 @@ func (b *Breaker) Admit(next http.RoundTripper) http.RoundTripper {
 				exchange.From(r.Context()).Note(refusal.Shadowed())
 				return next.RoundTrip(r)
 			}
-			closeBody(r)
+			exchange.CloseBody(r)
 			return b.fallback(r, refusal)
 		}
 		exchange.From(r.Context()).Note(exchange.Decision{
@@ -71,7 +71,7 @@ func (b *Breaker) Count(next http.RoundTripper) http.RoundTripper {
 			return next.RoundTrip(r) // not counted either: it would not have been made
 		}
 		if reason != "" {
-			closeBody(r)
+			exchange.CloseBody(r)
 			return nil, b.refusal(reason, wait)
 		}
 		// A probe that never ends would keep the breaker half-open for ever,
@@ -171,11 +171,4 @@ func (b *Breaker) fallback(r *http.Request, refusal *exchange.Refusal) (*http.Re
 		header = refusal.Header // any other status says nothing of coming back
 	}
 	return exchange.NewResponse(r, f.Status, f.ContentType, []byte(f.Body), header), nil
-}
-
-// closeBody does what a RoundTripper owes to a request that it does not send.
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		r.Body.Close()
-	}
 }

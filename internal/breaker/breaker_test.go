@@ -218,6 +218,7 @@ func TestFallback(t *testing.T) {
 			}
 			r := request(t.Context())
 			if tt.grpc {
+				r.ProtoMajor = 2
 				r.Header.Set("Content-Type", "application/grpc")
 			}
 			if got := outcome(tt.bench.rt.RoundTrip(r)); got != tt.want {

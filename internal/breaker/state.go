@@ -217,7 +217,7 @@ func (s *State) settle(t ticket, end error) (moved bool) {
 func (s *State) note(from, to, who, detail string) {
 	s.news = append(s.news, exchange.Event{
 		Time: time.Now(), Kind: exchange.CircuitBreaker, Name: s.name,
-		From: from, To: to, Who: who, Detail: detail,
+		From: from, To: to, Who: who, Detail: detail, Bad: to == gobreaker.StateOpen.String(),
 	})
 }
 

@@ -23,7 +23,9 @@ type Decision struct {
 	Outcome Outcome
 	Reason  Reason // empty for a plain pass
 	Detail  string
-	Line    int // of the policy or rule in the policy file; 0 for a built-in one
-	Took    time.Duration
+	Line    int       // of the policy or rule in the policy file; 0 for a built-in one
 	At      time.Time // when it was noted; zero in an exchange that is not traced
 }
+
+// Notable reports whether d is more than a plain pass.
+func (d *Decision) Notable() bool { return d.Outcome != Pass || d.Reason != "" }

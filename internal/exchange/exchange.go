@@ -7,7 +7,10 @@
 // import it. It decides nothing itself.
 package exchange
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // The kinds of policy, in the order in which a request meets them. They are
 // the keys of the policy file, and metric labels.
@@ -34,6 +37,15 @@ const (
 // is no policy.
 const JWKS = "jwks"
 
+// Values returns what r says in the header field called name, in canonical
+// form; also in Host, which net/http takes out of the header.
+func Values(r *http.Request, name string) []string {
+	if name == "Host" && r.Host != "" {
+		return []string{r.Host}
+	}
+	return r.Header[name]
+}
+
 // A Layer wraps the upstream call. next is everything inside it.
 type Layer func(next http.RoundTripper) http.RoundTripper
 
@@ -42,3 +54,20 @@ type RoundTripFunc func(*http.Request) (*http.Response, error)
 
 // RoundTrip calls f.
 func (f RoundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// CloseBody does what a RoundTripper owes to a request that it does not send.
+func CloseBody(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
+
+// Unquoted returns the text of err without what it quotes: bytes from the
+// wire, a secret perhaps.
+func Unquoted(err error) string {
+	text := err.Error()
+	if before, _, quotes := strings.Cut(text, `"`); quotes {
+		return before + `"..."`
+	}
+	return text
+}

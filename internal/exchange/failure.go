@@ -1,6 +1,10 @@
 package exchange
 
-import "fmt"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // FailureKind says how an upstream call failed.
 type FailureKind string
@@ -61,4 +65,21 @@ func (f *Failure) Reason() Reason {
 		return InternalError
 	}
 	return InternalError
+}
+
+// Ended returns why ctx, of an upstream call, has ended: the Refusal or the
+// Failure that is its cause; the client's leaving, of which the server makes a
+// plain cancel; else whoever ended it has waited long enough.
+func Ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if refusal, ok := errors.AsType[*Refusal](cause); ok {
+		return refusal
+	}
+	if failure, ok := errors.AsType[*Failure](cause); ok {
+		return failure
+	}
+	if errors.Is(cause, context.Canceled) {
+		return &Failure{Kind: FailedClient, Err: cause}
+	}
+	return &Failure{Kind: FailedTimeout, Err: cause}
 }

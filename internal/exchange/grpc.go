@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// IsGRPC reports whether r is a gRPC call: content type application/grpc, or
-// with a +suffix
-// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
-func IsGRPC(r *http.Request) bool { return isGRPC(r.Header) }
+// IsGRPC reports whether r is a gRPC call: over HTTP/2, of content type
+// application/grpc, or with a +suffix
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). Over
+// HTTP/1 the content type alone must not lift a bound or bend an answer.
+func IsGRPC(r *http.Request) bool { return r.ProtoMajor == 2 && isGRPC(r.Header) }
 
 // GRPCStatus returns the status of a gRPC call that ended with its headers
 // ("trailers-only"). A call that goes on after its headers has none yet.

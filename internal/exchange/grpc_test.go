@@ -21,6 +21,10 @@ func TestIsGRPC(t *testing.T) {
 	} {
 		r := httptest.NewRequest("POST", "/", nil)
 		r.Header.Set("Content-Type", contentType)
+		if IsGRPC(r) {
+			t.Errorf("IsGRPC of %q over HTTP/1 = true, want false", contentType)
+		}
+		r.ProtoMajor = 2
 		if got := IsGRPC(r); got != want {
 			t.Errorf("IsGRPC of %q = %v, want %v", contentType, got, want)
 		}

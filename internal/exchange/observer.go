@@ -20,16 +20,18 @@ type Observer interface {
 	End(ctx context.Context, r *Record)
 }
 
-// Event is what is no exchange: a breaker's transition, a reload, a toggle.
+// Event is what is no exchange: a breaker's transition, a toggle, how the keys
+// of an issuer are fetched.
 type Event struct {
 	Time   time.Time
-	Kind   string // CircuitBreaker, Fault, JWKS, "reload"
+	Kind   string // CircuitBreaker, Fault or JWKS
 	Name   string // of the policy instance
 	From   string
 	To     string
 	Who    string // the admin who caused it; empty for the proxy itself
 	Detail string
 	Line   int
+	Bad    bool // worth waking somebody
 }
 
 // An EventObserver hears events. What it returns stops a change that must be

@@ -112,6 +112,7 @@ func TestRefusalResponseToGRPC(t *testing.T) {
 	}
 	for _, tt := range tests {
 		r := httptest.NewRequest("POST", "/pkg.Service/Call", nil)
+		r.ProtoMajor = 2
 		r.Header.Set("Content-Type", "application/grpc+proto")
 		resp := (&Refusal{Kind: Authn, Reason: tt.reason, Detail: tt.detail}).Response(r, "r-1")
 		body, _ := io.ReadAll(resp.Body)

@@ -48,7 +48,7 @@ type Record struct {
 	BytesOut int64
 	Took     time.Duration
 	// Reason is why the exchange did not end as the upstream meant it to;
-	// empty when it did.
+	// empty when it did. Guarded by mu until the record is sealed.
 	Reason Reason
 
 	uploading atomic.Bool

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -24,7 +23,7 @@ func inject(hits []hit, r *http.Request, next http.RoundTripper) (*http.Response
 		}
 	}
 	if err := wait(ctx, delay); err != nil {
-		closeBody(r)
+		exchange.CloseBody(r)
 		return nil, err
 	}
 	last := hits[len(hits)-1]
@@ -33,7 +32,7 @@ func inject(hits []hit, r *http.Request, next http.RoundTripper) (*http.Response
 	if last.aborts() {
 		attempt.Fault = last.name
 		record.Note(last.decision(exchange.FaultAbort, last.abort.String()))
-		closeBody(r)
+		exchange.CloseBody(r)
 		resp, err = last.answer(r, record.ID)
 	} else {
 		resp, err = next.RoundTrip(r)
@@ -82,20 +81,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	cause := context.Cause(ctx)
-	var failure *exchange.Failure
-	var refusal *exchange.Refusal
-	switch {
-	case errors.As(cause, &refusal):
-		return refusal
-	case errors.As(cause, &failure):
-		return failure
-	}
-	kind := exchange.FailedTimeout
-	if errors.Is(cause, context.Canceled) || exchange.From(ctx).ClientFault() != nil {
-		kind = exchange.FailedClient
-	}
-	return &exchange.Failure{Kind: kind, Err: fmt.Errorf("delayed by a fault: %w", cause)}
+	return exchange.Ended(ctx)
 }
 
 // answer returns what the upstream's caller gets in place of a call.
@@ -145,10 +131,4 @@ func (a Abort) String() string {
 		return strconv.Itoa(a.Status)
 	}
 	return "none"
-}
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		r.Body.Close()
-	}
 }

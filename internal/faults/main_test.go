@@ -79,6 +79,7 @@ func call(id string, number int) attempt {
 }
 
 func (a attempt) grpc() attempt {
+	a.ProtoMajor = 2
 	a.Header.Set("Content-Type", "application/grpc")
 	return a
 }

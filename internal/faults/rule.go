@@ -77,9 +77,6 @@ func (c *condition) match(r *http.Request) bool {
 }
 
 func (f field) match(r *http.Request) bool {
-	if f.name == "Host" { // net/http keeps it apart
-		return f.value == "*" || f.value == r.Host
-	}
-	values := r.Header[f.name]
+	values := exchange.Values(r, f.name)
 	return f.value == "*" && len(values) > 0 || slices.Contains(values, f.value)
 }

@@ -19,8 +19,8 @@ var ErrUnknown = errors.New("no such fault in the policy")
 // cannot be switched on.
 var ErrDisabled = errors.New("mode is disabled in the policy")
 
-// ByPolicy is who has set a fault that the policy file enables.
-const ByPolicy = "policy"
+// byPolicy is who has set a fault that the policy file enables.
+const byPolicy = "policy"
 
 // Switch knows which faults are on: what the policy file enables, and what
 // operators have switched on and off. It outlives every snapshot.
@@ -259,7 +259,7 @@ func (f *fault) status(name string, now time.Time) Status {
 			c = f.word.toggle.over(c)
 		}
 	case c.Enabled:
-		s.SetBy = ByPolicy
+		s.SetBy = byPolicy
 	}
 	if s.Active {
 		s.ExpiresAt = f.expires()

@@ -35,7 +35,7 @@ type Status struct {
 
 	// ExpiresAt is when it switches itself off; zero when it is not active.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
-	// SetBy is whose word it is that counts: an operator's, or ByPolicy for the
+	// SetBy is whose word it is that counts: an operator's, or "policy" for the
 	// file's own. Empty: nobody ever switched it on.
 	SetBy string `json:"setBy,omitempty"`
 	// Injected is how many attempts it has broken since it was first seen.

@@ -91,7 +91,11 @@ type note struct {
 }
 
 func (n note) String() string {
-	s := fmt.Sprintf("%s/%s %s", n.Kind, n.Policy, n.Outcome)
+	s := n.Kind
+	if n.Policy != "" {
+		s += "/" + n.Policy
+	}
+	s += " " + string(n.Outcome)
 	if n.Reason != "" {
 		s += " " + string(n.Reason)
 	}
@@ -108,7 +112,7 @@ func (n note) String() string {
 func notable(ds []exchange.Decision) (notes []note) {
 	for i := range ds {
 		d := &ds[i]
-		if d.Outcome != exchange.Pass || d.Reason != "" {
+		if d.Notable() {
 			notes = append(notes, note{d.Kind, d.Policy, d.Outcome, d.Reason, d.Detail, d.Line})
 		}
 	}

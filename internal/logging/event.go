@@ -11,7 +11,7 @@ import (
 // Event writes the line of e. It never objects.
 func (l *Log) Event(e exchange.Event) error {
 	level := slog.LevelInfo
-	if e.Kind == exchange.CircuitBreaker && e.To == "open" || e.Kind == exchange.JWKS && e.To == "failing" {
+	if e.Bad {
 		level = slog.LevelWarn
 	}
 	ctx := context.Background()

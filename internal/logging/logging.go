@@ -33,8 +33,9 @@
 //	headers      ? at level debug: the request's header, secrets as ***
 //
 // The line of an event is called by its kind ("circuit breaker", "fault",
-// "reload") and has ? name, from, to, detail, who and line. It is INFO, or
-// WARN for a breaker that opens.
+// "jwks") and has ? name, from, to, detail, who and line. It is INFO, or WARN
+// for one that is worth waking somebody: a breaker that opens, keys that cannot
+// be fetched.
 //
 // No token, cookie, query or body is written. At level debug header fields
 // are, except those that the policy redacts.

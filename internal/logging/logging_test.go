@@ -71,7 +71,7 @@ func TestEvent(t *testing.T) {
 	}{
 		{
 			"a breaker that opens is a warning", "info",
-			exchange.Event{Kind: exchange.CircuitBreaker, Name: "standard@orders", From: "closed", To: "open", Detail: "20 of 20 failed"},
+			exchange.Event{Kind: exchange.CircuitBreaker, Name: "standard@orders", From: "closed", To: "open", Detail: "20 of 20 failed", Bad: true},
 			head + `"WARN","msg":"circuit breaker","name":"standard@orders","from":"closed","to":"open","detail":"20 of 20 failed"}`,
 		},
 		{

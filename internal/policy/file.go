@@ -1,7 +1,7 @@
 // Package policy holds the policy file: it reads it, says everything that is
-// wrong with it by file, line and column, and tells what each route ends up
-// with. It has no behaviour of its own, and it is the only package that knows
-// YAML.
+// wrong with it by file, line and column, tells what each route ends up with,
+// and hears when the files change. It applies nothing, and it is the only
+// package that knows YAML.
 package policy
 
 import (

@@ -28,12 +28,15 @@ func (p Problem) String() string {
 type Problems []Problem
 
 // Error returns the problems, one a line.
-func (ps Problems) Error() string {
+func (ps Problems) Error() string { return strings.Join(ps.Lines(), "\n") }
+
+// Lines returns the problems as people read them.
+func (ps Problems) Lines() []string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
 		lines[i] = p.String()
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // sorted returns ps in the order of the file, each problem once.

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -28,7 +27,7 @@ func (s *Server) Validate(report exchange.Report) {
 				report(l.key, fmt.Sprintf("must not listen where %s does, %s, got %q", other.key, other.address, l.address))
 			}
 		}
-		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !isLoopback(host) && s.AdminToken.IsZero() {
+		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !exchange.Loopback(host) && s.AdminToken.IsZero() {
 			report(l.key, fmt.Sprintf("must be a loopback address such as 127.0.0.1:9901, unless adminToken is set, got %q", l.address))
 		}
 	}
@@ -71,13 +70,8 @@ func samePlace(a, b string) bool {
 		return host == "" || err == nil && ip.IsUnspecified()
 	}
 	same := hostA == hostB || everywhere(hostA) || everywhere(hostB) ||
-		isLoopback(hostA) && isLoopback(hostB) && (hostA == "localhost" || hostB == "localhost")
+		exchange.Loopback(hostA) && exchange.Loopback(hostB) && (hostA == "localhost" || hostB == "localhost")
 	return same && portA == portB && portA != "0"
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 // Validate reports every problem with l. None of these may be without bound:

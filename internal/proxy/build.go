@@ -23,7 +23,6 @@ type builder struct {
 	options   Options
 	pseudonym string
 	file      *policy.File
-	trusted   trusted
 	identity  []string
 	old       state
 	next      state
@@ -34,15 +33,15 @@ type builder struct {
 func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
 		options: p.options, pseudonym: p.pseudonym, file: f,
-		trusted: f.Server.TrustedProxies, identity: identityHeaders(f),
-		old: state{}, next: newState(), authned: map[string]*authz.Authn{},
+		identity: identityHeaders(f),
+		old:      state{}, next: newState(), authned: map[string]*authz.Authn{},
 	}
 	if old != nil {
 		b.old = old.state
 	}
 	s := &Snapshot{
 		file: f, strictPaths: f.Server.Paths == policy.PathsStrict,
-		trusted: b.trusted, pseudonym: p.pseudonym, state: b.next,
+		trusted: f.Server.TrustedProxies, pseudonym: p.pseudonym, state: b.next,
 	}
 	for _, r := range f.Routes {
 		s.routes = append(s.routes, b.route(r))

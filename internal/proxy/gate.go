@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"time"
 
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
@@ -17,7 +16,7 @@ import (
 func pass(gates []gate, r *http.Request) error {
 	rec := exchange.From(r.Context())
 	for _, g := range gates {
-		start, body := time.Now(), r.Body
+		body := r.Body
 		err := g.check(r)
 		if g.shadow {
 			r.Body = body // a gate may bound the body, and so refuse later on
@@ -28,9 +27,8 @@ func pass(gates []gate, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		took := time.Since(start)
 		for _, s := range g.stages {
-			rec.Note(exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line, Took: took})
+			rec.Note(exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line})
 		}
 	}
 	return nil

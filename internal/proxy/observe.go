@@ -2,17 +2,11 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"runtime/debug"
-	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -27,7 +21,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	x := open(w, r, s.trusted, &p.draining)
 	rt, unrouted := s.route(r)
-	x.rec.Path = r.URL.Path
+	x.rec.Path = r.URL.Path // only now: a URL without a path has got one
 	if unrouted == nil {
 		x.rec.Route, x.rec.Upstream = rt.name, rt.upstream
 	}
@@ -85,8 +79,8 @@ func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bo
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid where a test made it up
 	x := &crossing{rec: exchange.Record{
 		ID: t.requestID(r), Start: time.Now(),
-		Method: r.Method, Host: r.Host, Path: r.URL.Path, Proto: r.Proto,
-		Client: t.client(r), Peer: netip.AddrPortFrom(peer(r), from.Port()), Trusted: t.holds(peer(r)), GRPC: r.ProtoMajor == 2 && exchange.IsGRPC(r),
+		Method: r.Method, Host: r.Host, Proto: r.Proto,
+		Client: t.client(r), Peer: netip.AddrPortFrom(peer(r), from.Port()), Trusted: t.holds(peer(r)), GRPC: exchange.IsGRPC(r),
 		RequestHeader: r.Header, Route: exchange.NoRouteName,
 	}}
 	x.body = clientBody{ReadCloser: r.Body, x: x, ctx: r.Context()}
@@ -155,151 +149,8 @@ func statusOf(reason exchange.Reason) int {
 	return reason.Answer().Status
 }
 
-// clientBody is the client's body. It remembers how reading it went wrong: on
-// the other side of the seam that would look like the upstream's failure.
-type clientBody struct {
-	io.ReadCloser
-	x   *crossing
-	ctx context.Context // of the client's connection
-	n   atomic.Int64
-
-	atEnd   atomic.Bool
-	atEOF   func()     // set before the body is read
-	mu      sync.Mutex // guards reading and aborted
-	reading bool
-	aborted error
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	if err := b.begin(); err != nil {
-		return 0, err
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.end()
-	if n > 0 {
-		b.n.Add(int64(n))
-		b.x.progress()
-	}
-	switch {
-	case err == io.EOF:
-		b.atEnd.Store(true)
-		if b.atEOF != nil {
-			b.atEOF()
-		}
-	case err != nil:
-		if ended := b.ended(); ended != nil {
-			return n, ended // we woke this wait ourselves
-		}
-		b.blame(err)
-	}
-	return n, err
-}
-
-func (b *clientBody) ended() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.aborted
-}
-
-func (b *clientBody) begin() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.aborted != nil {
-		return b.aborted
-	}
-	b.reading = true
-	b.x.rec.SetUploading(true)
-	return nil
-}
-
-func (b *clientBody) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reading = false
-	b.x.rec.SetUploading(false)
-}
-
-// abort makes every later Read fail with err. It reports whether a Read waits
-// for the client just now; that one goes on waiting.
-func (b *clientBody) abort(err error) (waiting bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.aborted = err
-	return b.reading
-}
-
-func (b *clientBody) blame(err error) {
-	reason := exchange.ClientBody
-	switch {
-	case errors.Is(err, http.ErrBodyReadAfterClose):
-		return // our own side stopped reading
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason = exchange.ClientTimeout
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		// It may have left, or have said all it will: it may still listen.
-	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
-		reason = exchange.ClientClosed
-	}
-	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: unquoted(err)})
-}
-
-// unquoted returns the text of err without what it quotes: bytes of the
-// client's, a secret perhaps.
-func unquoted(err error) string {
-	text := err.Error()
-	if before, _, quotes := strings.Cut(text, `"`); quotes {
-		return before + `"..."`
-	}
-	return text
-}
-
 func (x *crossing) progress() {
 	if f := x.progressed.Load(); f != nil {
 		(*f)()
 	}
-}
-
-// writer is the client's side of the answer. It has only Unwrap beside what
-// every ResponseWriter has: ReverseProxy flushes and hijacks through
-// http.ResponseController.
-type writer struct {
-	http.ResponseWriter
-	x        *crossing
-	http1    bool
-	draining *atomic.Bool
-	status   int
-	started  atomic.Bool // status is set
-	n        atomic.Int64
-	writing  atomic.Bool
-}
-
-// Unwrap returns the server's own writer.
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *writer) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 {
-		w.status = status
-		w.started.Store(true)
-		h := w.Header()
-		w.x.rec.CopyHeader(h)
-		h.Set("X-Request-Id", w.x.rec.ID)
-		if said := proxyStatus(&w.x.rec, status); said != "" {
-			h.Add("Proxy-Status", said) // behind what the upstream's own proxies say
-		}
-		if w.http1 && w.draining.Load() {
-			h.Set("Connection", "close")
-		}
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	w.writing.Store(true)
-	n, err := w.ResponseWriter.Write(p)
-	w.writing.Store(false)
-	w.n.Add(int64(n))
-	return n, err
 }

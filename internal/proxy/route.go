@@ -106,7 +106,7 @@ func (m *match) takes(r *http.Request) bool {
 		return false
 	}
 	for _, h := range m.headers {
-		values := r.Header[h.Name]
+		values := exchange.Values(r, h.Name)
 		if len(values) == 0 || h.Value != "*" && !slices.Contains(values, h.Value) {
 			return false
 		}

@@ -32,6 +32,8 @@ func TestMatch(t *testing.T) {
 		{"any name below a host", policy.Match{Host: "*.example.com"}, "GET", "http://a.example.com/", "", true},
 		{"not the host itself", policy.Match{Host: "*.example.com"}, "GET", "http://example.com/", "", false},
 		{"an IPv6 host", policy.Match{Host: "::1"}, "GET", "http://[::1]:8080/", "", true},
+		{"the header Host", policy.Match{Headers: map[string]string{"Host": "h"}}, "GET", "http://h/", "", true},
+		{"another Host", policy.Match{Headers: map[string]string{"host": "x"}}, "GET", "http://h/", "", false},
 		{"a header", policy.Match{Headers: map[string]string{"x-kind": "a"}}, "GET", "http://h/", "a", true},
 		{"a header with another value", policy.Match{Headers: map[string]string{"X-Kind": "a"}}, "GET", "http://h/", "b", false},
 		{"a header with any value", policy.Match{Headers: map[string]string{"X-Kind": "*"}}, "GET", "http://h/", "b", true},

@@ -21,8 +21,8 @@ const attemptHeader = "X-Sidecar-Attempt"
 // httputil.ReverseProxy of a route.
 func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handler {
 	rw := rewriter{
-		ours:    ours(b.identity),
-		trusted: b.trusted, pseudonym: b.pseudonym, identity: b.identity,
+		ours:      ours(b.identity),
+		pseudonym: b.pseudonym, identity: b.identity,
 		route: r.Name, line: r.Line, upgrade: r.Upgrade,
 	}
 	return &httputil.ReverseProxy{
@@ -38,7 +38,6 @@ func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handle
 // rewriter makes the upstream's request out of the client's.
 type rewriter struct {
 	ours      map[string]bool // fields that only we may set, in canonical form
-	trusted   trusted
 	pseudonym string
 	identity  []string // those that tell who calls
 	route     string
@@ -52,7 +51,7 @@ func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	rw.trailers(pr, rec)
 	h := pr.Out.Header
 	stripSpellings(h, rw.ours)
-	rw.forwarded(pr)
+	forwarded(pr, rec)
 	rw.limitUpgrade(pr, rec)
 	h.Del(attemptHeader)
 	h.Set("X-Request-Id", rec.ID)
@@ -93,8 +92,8 @@ func target(r *http.Request) *url.URL {
 
 // forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
 // and added to; anybody else's are gone already.
-func (rw *rewriter) forwarded(pr *httputil.ProxyRequest) {
-	if !rw.trusted.holds(peer(pr.In)) {
+func forwarded(pr *httputil.ProxyRequest, rec *exchange.Record) {
+	if !rec.Trusted {
 		pr.SetXForwarded()
 		return
 	}

@@ -13,17 +13,17 @@ const proxyName = "sidecar"
 // proxyStatus returns what we did to an answer, as a member of Proxy-Status
 // (RFC 9209); "" for one of the upstream's that we only passed on.
 func proxyStatus(rec *exchange.Record, status int) string {
-	item := httpsfv.NewItem(httpsfv.Token(proxyName))
 	maker, ours := madeBy(rec)
-	switch {
-	case ours:
+	if !ours && rec.Attempts() < 2 {
+		return ""
+	}
+	item := httpsfv.NewItem(httpsfv.Token(proxyName))
+	if ours {
 		item.Params.Add("error", httpsfv.Token(maker.answer().Proxy))
 		item.Params.Add("details", maker.String())
-	case rec.Attempts() > 1:
+	} else {
 		item.Params.Add("received-status", int64(status))
 		item.Params.Add("details", "retried")
-	default:
-		return ""
 	}
 	said, err := httpsfv.Marshal(httpsfv.List{item})
 	if err != nil { // names from the policy file and words of ours always marshal

@@ -31,7 +31,7 @@ func (r *Retry) attempt(next http.RoundTripper, req *http.Request, body *replay,
 		if err == nil {
 			resp.Body.Close()
 		}
-		return nil, ended(ctx)
+		return nil, exchange.Ended(ctx)
 	case err != nil:
 		cancel(nil)
 		return nil, err

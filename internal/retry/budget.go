@@ -32,9 +32,9 @@ func NewBudget(c BudgetConfig) *Budget {
 
 // BudgetStatus is a Budget as an operator sees it, over its window.
 type BudgetStatus struct {
-	First     int `json:"first"` // attempts
-	Retries   int `json:"retries"`
-	Remaining int `json:"remaining"` // retries that would be allowed now
+	First     int // attempts
+	Retries   int
+	Remaining int // retries that would be allowed now
 }
 
 // Status returns how the budget stands now.

@@ -158,25 +158,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return exchange.Ended(ctx)
 	}
 	if fault := exchange.From(ctx).ClientFault(); fault != nil {
 		return fault
 	}
 	return nil
-}
-
-// ended returns why ctx ended, in our words.
-func ended(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if refusal, ok := errors.AsType[*exchange.Refusal](cause); ok {
-		return refusal
-	}
-	if failure, ok := errors.AsType[*exchange.Failure](cause); ok {
-		return failure
-	}
-	if errors.Is(cause, context.DeadlineExceeded) {
-		return &exchange.Failure{Kind: exchange.FailedTimeout, Err: cause}
-	}
-	return &exchange.Failure{Kind: exchange.FailedClient, Err: cause}
 }

@@ -110,7 +110,7 @@ func (t *Tracing) End(ctx context.Context, r *exchange.Record) {
 	span.SetAttributes(answered(r)...)
 	decisions := r.Decisions()
 	for i := range decisions {
-		if d := &decisions[i]; d.Outcome != exchange.Pass || d.Reason != "" {
+		if d := &decisions[i]; d.Notable() {
 			span.AddEvent("sidecar.policy.decision", trace.WithTimestamp(d.At), trace.WithAttributes(decided(d)...))
 		}
 	}

@@ -6,9 +6,9 @@
 //	  CLIENT  {METHOD} {route}   http.request.resend_count = 1
 //
 // It is an observer. Whether a request is traced is decided before anything
-// of it is made: one that is not costs a look at its traceparent, and its
-// traceparent, tracestate and baggage go through as they came. Of one that
-// is, each attempt's traceparent names the attempt's span.
+// of it is made: one that is not costs a look at its traceparent, and a trusted
+// peer's traceparent, tracestate and baggage go through as they came. Of one
+// that is, each attempt's traceparent names the attempt's span.
 //
 // A trusted peer's trace is continued, and its decision followed. Any other
 // peer's is not: its fields are dropped, so that nobody outside decides what

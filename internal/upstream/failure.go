@@ -106,7 +106,7 @@ var (
 // says reports whether the text of err, without what it quotes, has one of
 // these parts.
 func says(err error, parts ...string) bool {
-	text := unquoted(err)
+	text := exchange.Unquoted(err)
 	for _, part := range parts {
 		if strings.Contains(text, part) {
 			return true
@@ -115,22 +115,12 @@ func says(err error, parts ...string) bool {
 	return false
 }
 
-// unquoted returns the text of err without what it quotes: bytes from the
-// wire, a cookie perhaps.
-func unquoted(err error) string {
-	text := err.Error()
-	if before, _, quotes := strings.Cut(text, `"`); quotes {
-		text = before + `"..."`
-	}
-	return text
-}
-
 // callError is an error of net/http as the log tells it.
 type callError struct {
 	host string
 	err  error
 }
 
-func (e *callError) Error() string { return "calling " + e.host + ": " + unquoted(e.err) }
+func (e *callError) Error() string { return "calling " + e.host + ": " + exchange.Unquoted(e.err) }
 
 func (e *callError) Unwrap() error { return e.err }

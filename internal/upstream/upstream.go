@@ -62,16 +62,6 @@ func newUpstream(name string, c Config, ts *transports) *Upstream {
 // Name returns the name of u in the policy file.
 func (u *Upstream) Name() string { return u.name }
 
-// Endpoints returns the host and port of each endpoint, as the policy file
-// writes them.
-func (u *Upstream) Endpoints() []string {
-	hosts := make([]string, len(u.endpoints))
-	for i, e := range u.endpoints {
-		hosts[i] = e.host
-	}
-	return hosts
-}
-
 // InFlight returns how many calls have not ended: a call ends with its error,
 // or when its response's body is closed.
 func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }

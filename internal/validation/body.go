@@ -9,9 +9,10 @@ import (
 )
 
 // checkBody refuses a body that says it is too large, and bounds one that does
-// not say.
+// not say. A gRPC call is a stream, not a document. What follows an upgrade is
+// no body; that of the handshake, if it has one, is bounded like any other.
 func (v *Validation) checkBody(r *http.Request) error {
-	if v.maxBody == 0 || unbounded(r) {
+	if v.maxBody == 0 || exchange.IsGRPC(r) {
 		return nil
 	}
 	if r.ContentLength > v.maxBody {
@@ -31,12 +32,6 @@ func (v *Validation) checkBody(r *http.Request) error {
 func (v *Validation) tooLarge() *exchange.Refusal {
 	return v.refuse(exchange.BodyTooLarge, fmt.Sprintf("at most %d bytes are accepted", v.maxBody), "", "")
 }
-
-// unbounded reports whether r is a stream rather than a document: a gRPC call,
-// which HTTP/2 alone carries; or a content type would be all it takes to post
-// without a bound. What follows an upgrade is no body, and the body of the
-// handshake, if it has one, is a document like any other.
-func unbounded(r *http.Request) bool { return r.ProtoMajor == 2 && exchange.IsGRPC(r) }
 
 // limiter is a body that ends in overrun where it has more than left bytes.
 // Like any body, it is read by one goroutine at a time.

@@ -1,9 +1,65 @@
 package main
 
 import (
+	"errors"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
+
+	"sidecar/internal/policy"
 )
+
+func protocols(names []string) *http.Protocols {
+	var p http.Protocols
+	for _, name := range names {
+		switch name {
+		case policy.HTTP1:
+			p.SetHTTP1(true)
+		case policy.H2C:
+			p.SetUnencryptedHTTP2(true)
+		}
+	}
+	return &p
+}
+
+// listener is one port.
+type listener struct {
+	name           string
+	address        string
+	maxConnections int
+	server         *http.Server
+	socket         net.Listener
+	closing        atomic.Bool
+}
+
+func (l *listener) open() (err error) {
+	l.socket, err = net.Listen("tcp", l.address)
+	return err
+}
+
+func (l *listener) addr() string { return l.socket.Addr().String() }
+
+// serve serves until it is closed; failed hears of any other end.
+func (l *listener) serve(failed func(error)) {
+	err := l.server.Serve(limit(l.socket, l.maxConnections))
+	if !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
+		failed(err)
+	}
+}
+
+// stopAccepting closes the port; connections that there are go on.
+func (l *listener) stopAccepting() {
+	l.closing.Store(true)
+	_ = l.socket.Close()
+}
+
+func (l *listener) close() {
+	_ = l.server.Close()
+	if l.socket != nil {
+		_ = l.socket.Close() // also one that was never served
+	}
+}
 
 // limit returns a listener that has at most n connections open: the next ones
 // wait to be accepted. netutil.LimitListener would hide that a connection can

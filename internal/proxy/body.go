@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"sidecar/internal/exchange"
+)
+
+// clientBody is the client's body. It remembers how reading it went wrong: on
+// the other side of the seam that would look like the upstream's failure.
+type clientBody struct {
+	io.ReadCloser
+	x   *crossing
+	ctx context.Context // of the client's connection
+	n   atomic.Int64
+
+	atEnd   atomic.Bool
+	atEOF   func()     // set before the body is read
+	mu      sync.Mutex // guards aborted, and what the record says of uploading
+	aborted error
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.end()
+	if n > 0 {
+		b.n.Add(int64(n))
+		b.x.progress()
+	}
+	switch {
+	case err == io.EOF:
+		b.atEnd.Store(true)
+		if b.atEOF != nil {
+			b.atEOF()
+		}
+	case err != nil:
+		if ended := b.ended(); ended != nil {
+			return n, ended // we woke this wait ourselves
+		}
+		b.blame(err)
+	}
+	return n, err
+}
+
+func (b *clientBody) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.aborted
+}
+
+func (b *clientBody) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aborted != nil {
+		return b.aborted
+	}
+	b.x.rec.SetUploading(true)
+	return nil
+}
+
+func (b *clientBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.x.rec.SetUploading(false)
+}
+
+// abort makes every later Read fail with err. It reports whether a Read waits
+// for the client just now; that one goes on waiting.
+func (b *clientBody) abort(err error) (waiting bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.aborted = err
+	return b.x.rec.Uploading()
+}
+
+func (b *clientBody) blame(err error) {
+	reason := exchange.ClientBody
+	switch {
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		return // our own side stopped reading
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		reason = exchange.ClientTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		// It may have left, or have said all it will: it may still listen.
+	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
+		reason = exchange.ClientClosed
+	}
+	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: exchange.Unquoted(err)})
+}

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"net/http"
+	"sync/atomic"
+)
+
+// writer is the client's side of the answer. It has only Unwrap beside what
+// every ResponseWriter has: ReverseProxy flushes and hijacks through
+// http.ResponseController.
+type writer struct {
+	http.ResponseWriter
+	x        *crossing
+	http1    bool
+	draining *atomic.Bool
+	status   int
+	started  atomic.Bool // status is set
+	n        atomic.Int64
+	writing  atomic.Bool
+}
+
+// Unwrap returns the server's own writer.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 {
+		w.status = status
+		w.started.Store(true)
+		h := w.Header()
+		w.x.rec.CopyHeader(h)
+		h.Set("X-Request-Id", w.x.rec.ID)
+		if said := proxyStatus(&w.x.rec, status); said != "" {
+			h.Add("Proxy-Status", said) // behind what the upstream's own proxies say
+		}
+		if w.http1 && w.draining.Load() {
+			h.Set("Connection", "close")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.writing.Store(true)
+	n, err := w.ResponseWriter.Write(p)
+	w.writing.Store(false)
+	w.n.Add(int64(n))
+	return n, err
+}
