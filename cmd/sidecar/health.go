@@ -61,12 +61,12 @@ func askHealth(ctx context.Context, rt http.RoundTripper, url string) (h health,
 	// One round trip: a client would follow redirects to somebody else's word.
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
-		return h, fmt.Errorf("%s: %w", url, err)
+		return h, fmt.Errorf("%s: %w", req.URL.Redacted(), err)
 	}
 	defer resp.Body.Close()
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&h)
 	if code, ok := healthCodes[h.Status]; err != nil || !ok || code != resp.StatusCode {
-		return h, fmt.Errorf("%s: must be the /healthz of a sidecar, which this is not: %s", url, resp.Status)
+		return h, fmt.Errorf("%s: must be the /healthz of a sidecar, which this is not: %s", req.URL.Redacted(), resp.Status)
 	}
 	return h, nil
 }

@@ -112,6 +112,9 @@ func withoutKeys(s *proxy.Snapshot) (waiting bool, reasons []string) {
 		return false, nil
 	}
 	for _, k := range s.KeySets() {
+		if !s.Needs(k) {
+			continue
+		}
 		st := k.Status()
 		waiting = waiting || st.State == authz.KeysWaiting
 		if reason := doubt(st); reason != "" {

@@ -17,6 +17,7 @@ import (
 type Authn struct {
 	name    string
 	line    int
+	shadow  bool               // nobody is kept waiting for it
 	issuers map[string]*issuer // by what iss says
 
 	names        map[string]string // our names to claims; see exchange.Principal
@@ -38,6 +39,7 @@ func NewAuthn(
 	a := &Authn{
 		name:         name,
 		line:         c.Line,
+		shadow:       c.Mode == exchange.ModeShadow,
 		issuers:      make(map[string]*issuer, len(c.Issuers)),
 		names:        map[string]string{subjectName: "sub", rolesName: "roles"},
 		forwardToken: c.ForwardToken,
@@ -91,7 +93,13 @@ func (c IssuerConfig) keys(read func(path string) ([]byte, error)) (field string
 // fields are taken away even if someone lets the refused request by.
 func (a *Authn) Check(r *http.Request) error {
 	record := exchange.From(r.Context())
-	p, err := a.authenticate(r.Context(), r.Header["Authorization"])
+	ctx := r.Context()
+	if a.shadow {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		cancel() // keys that are not there are asked for, and not waited for
+	}
+	p, err := a.authenticate(ctx, r.Header["Authorization"])
 	for _, f := range a.forward {
 		value := ""
 		if err == nil {

@@ -36,6 +36,7 @@ const (
 	UpstreamReset    Reason = "upstream_reset"
 	UpstreamProtocol Reason = "upstream_protocol"
 	UpstreamTimeout  Reason = "upstream_timeout"
+	DeadlineExceeded Reason = "deadline_exceeded"
 
 	ClientBody    Reason = "client_body"
 	ClientTimeout Reason = "client_timeout"
@@ -122,6 +123,7 @@ var answers = map[Reason]Answer{
 	UpstreamReset:    {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection", Proxy: "connection_terminated"},
 	UpstreamProtocol: {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
 	UpstreamTimeout:  {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},
+	DeadlineExceeded: {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The caller's deadline has passed", Proxy: "http_response_timeout"},
 	ClientBody:       {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed", Proxy: "http_request_error"},
 	ClientTimeout:    {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time", Proxy: "http_request_error"},
 	ClientClosed:     {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left", Proxy: "http_request_error"},

@@ -44,6 +44,7 @@ func TestReasonAnswers(t *testing.T) {
 		{UpstreamReset, "upstream_reset", 502, 14, ours + "upstream_reset"},
 		{UpstreamProtocol, "upstream_protocol", 502, 14, ours + "upstream_protocol"},
 		{UpstreamTimeout, "upstream_timeout", 504, 4, ours + "upstream_timeout"},
+		{DeadlineExceeded, "deadline_exceeded", 504, 4, ours + "deadline_exceeded"},
 		{ClientBody, "client_body", 400, 3, ours + "client_body"},
 		{ClientTimeout, "client_timeout", 408, 3, ours + "client_timeout"},
 		{ClientClosed, "client_closed", 499, 1, ours + "client_closed"},

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -46,14 +48,20 @@ func (o Options) withDefaults() Options {
 }
 
 // readFile is os.ReadFile that stops where a file is too large.
+// It waits for nobody: a pipe that no one writes to would else hold up every
+// reload, and the end of the process.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	_ = f.SetReadDeadline(time.Now().Add(pipeTimeout)) // regular files have none, and need none
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
+
+// pipeTimeout is how long a policy that comes through a pipe may take.
+const pipeTimeout = 2 * time.Second
 
 // Load reads the policy file at path. What is wrong with its content is
 // returned as Problems, all of it; a file that cannot be read is another

@@ -27,6 +27,7 @@ type builder struct {
 	old       state
 	next      state
 	authned   map[string]*authz.Authn // by name: keys are read once
+	needed    map[*authz.KeySet]bool
 	problems  policy.Problems
 }
 
@@ -34,7 +35,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
 		options: p.options, pseudonym: p.pseudonym, file: f,
 		identity: identityHeaders(f),
-		old:      state{}, next: newState(), authned: map[string]*authz.Authn{},
+		old:      state{}, next: newState(), authned: map[string]*authz.Authn{}, needed: map[*authz.KeySet]bool{},
 	}
 	if old != nil {
 		b.old = old.state
@@ -42,6 +43,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	s := &Snapshot{
 		file: f, strictPaths: f.Server.Paths == policy.PathsStrict,
 		trusted: f.Server.TrustedProxies, pseudonym: p.pseudonym, state: b.next,
+		needed: b.needed,
 	}
 	for _, r := range f.Routes {
 		s.routes = append(s.routes, b.route(r))
@@ -114,8 +116,13 @@ func (b *builder) authn(e policy.Effective) []gate {
 	at := Stage{exchange.Authn, e.Authn.Name, e.Authn.Config.Line, e.Authn.Config}
 	a, ok := b.authned[e.Authn.Name]
 	if !ok && !b.file.Offline() {
+		keySet := func(c authz.KeySetConfig) *authz.KeySet {
+			k := b.keySet(c)
+			b.needed[k] = b.needed[k] || e.Authn.Config.Mode == exchange.ModeEnforce
+			return k
+		}
 		var err error
-		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile, b.keySet); err != nil {
+		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile, keySet); err != nil {
 			b.fail(e.Authn.Path, err)
 		}
 		b.authned[e.Authn.Name] = a

@@ -83,7 +83,7 @@ func (g *guard) begin(timeout time.Duration) {
 	if rec.GRPC {
 		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
 			rec.Deadline = g.base.Add(limit)
-			g.whole = time.AfterFunc(limit, func() { g.expireWhole(timedOut("grpc-timeout: no end of the call", limit)) })
+			g.whole = time.AfterFunc(limit, func() { g.expireWhole(impatient(limit, timeout)) })
 		}
 		moved = func() {
 			g.stream()
@@ -103,11 +103,28 @@ func (g *guard) expire(cause error) {
 	if g.streaming || g.ended {
 		return
 	}
-	// The client's side of a gRPC call may stay open as long as it likes.
-	if g.x.rec.Uploading() && !g.x.rec.GRPC {
+	switch {
+	case !g.x.rec.Uploading():
+	case !g.x.rec.GRPC:
 		g.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
+	case g.x.body.n.Load() == 0:
+		// The client's side of a gRPC call may stay open as long as it likes,
+		// but a server owes no answer to a call without a message.
+		cause = &exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.DeadlineExceeded, Note: "no message came"}
 	}
 	g.cut(cause)
+}
+
+// impatient returns the cause with which a call ends at its caller's own
+// deadline. It is the upstream's failure if that had as long as the route
+// gives it; else callers could, with a short one, open everybody's breaker.
+func impatient(limit, timeout time.Duration) error {
+	if timeout > 0 && limit >= timeout {
+		return timedOut("grpc-timeout: no end of the call", limit)
+	}
+	return &exchange.Refusal{
+		Kind: exchange.ByClient, Reason: exchange.DeadlineExceeded, Note: fmt.Sprintf("grpc-timeout of %v", limit),
+	}
 }
 
 // expireWhole ends the exchange when its caller has stopped waiting.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -95,11 +94,7 @@ func inBubble(t *testing.T, text string, upstream exchange.RoundTripFunc, f func
 // of a call has ended.
 func ended(ctx context.Context) error {
 	<-ctx.Done()
-	var failure *exchange.Failure
-	if cause := context.Cause(ctx); errors.As(cause, &failure) {
-		return failure
-	}
-	return &exchange.Failure{Kind: exchange.FailedClient, Err: ctx.Err()}
+	return exchange.Ended(ctx)
 }
 
 func TestAnUpstreamThatHangsIs504WhenTheTimeoutEnds(t *testing.T) {
@@ -257,26 +252,39 @@ func TestAGRPCStreamWhoseServerIsLateWithItsHeadersLives(t *testing.T) {
 	})
 }
 
-// A stream whose client may still speak is open, not slow: a server that does
-// not answer is at fault.
-func TestAGRPCStreamThatIsNotAnsweredIsTheUpstreams(t *testing.T) {
+// A stream whose client may still speak is open, not slow. Its server is at
+// fault for not answering, if it had a message and as long as the route gives
+// it: a caller's own impatience opens nobody's breaker.
+func TestWhoIsToBlameForAGRPCStreamWithoutAnAnswer(t *testing.T) {
 	hangs := func(r *http.Request) (*http.Response, error) {
 		go func() { _, _ = io.Copy(io.Discard, r.Body) }()
 		return nil, ended(r.Context())
 	}
-	for name, timeout := range map[string]string{"with a timeout of its own": "2S", "with the route's": ""} {
-		t.Run(name, func(t *testing.T) {
+	tests := []struct {
+		name, timeout string
+		message       time.Duration // when the first one comes
+		reason        exchange.Reason
+		failures      int
+	}{
+		{"its own timeout, longer than the route's", "4S", time.Second, exchange.UpstreamTimeout, 1},
+		{"its own timeout, shorter", "2S", time.Second, exchange.DeadlineExceeded, 0},
+		{"next to none", "1n", time.Second, exchange.DeadlineExceeded, 0},
+		{"the route's timeout, and no message", "", time.Hour, exchange.DeadlineExceeded, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, timed("3s", "1m"), hangs, func(t *testing.T, p *Proxy, saw *seen) {
 				c := newConn()
-				resp := serve(p, c, call(timeout, &slowBody{conn: c, every: time.Hour, left: 1}))
+				body := io.MultiReader(&slowBody{conn: c, every: tt.message, left: 1}, &slowBody{conn: c, every: time.Hour, left: 1})
+				resp := serve(p, c, call(tt.timeout, body))
 				if got := resp.Header.Get("Grpc-Status"); got != "4" {
 					t.Errorf("grpc-status = %q, want 4", got)
 				}
-				if e := saw.next(t); e.Reason != exchange.UpstreamTimeout {
-					t.Errorf("reason = %q, want upstream_timeout", e.Reason)
+				if e := saw.next(t); e.Reason != tt.reason {
+					t.Errorf("reason = %q, want %q", e.Reason, tt.reason)
 				}
-				if got := p.Snapshot().Breakers()[0].Status(); got.Failures != 1 {
-					t.Errorf("the breaker counts %d failures, want 1", got.Failures)
+				if got := p.Snapshot().Breakers()[0].Status(); got.Failures != tt.failures {
+					t.Errorf("the breaker counts %d failures, want %d", got.Failures, tt.failures)
 				}
 			})
 		})

@@ -150,6 +150,8 @@ func TestClientMisbehaviourIsTheClients(t *testing.T) {
 		{"a declared overrun", "POST / HTTP/1.1\nHost: h\nContent-Length: 99999\n\n", 413, exchange.BodyTooLarge},
 		{"an undeclared overrun", "POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n7d0\n" + strings.Repeat("x", 2000), 413, exchange.BodyTooLarge},
 		{"an upgrade to what is no protocol", "GET / HTTP/1.1\nHost: h\nConnection: Upgrade\nUpgrade: \xff\n\n", 400, exchange.HeaderDenied},
+		{"an upgrade with a tab", "GET / HTTP/1.1\nHost: h\nConnection: Upgrade\nUpgrade: web\tsocket\n\n", 400, exchange.HeaderDenied},
+		{"a host that is none", "GET http://%C3%A4.test/ HTTP/1.1\nHost: h\n\n", 400, exchange.HeaderDenied},
 		{"CONNECT", "CONNECT h:443 HTTP/1.1\nHost: h\n\n", 405, exchange.MethodNotAllowed},
 		{"TRACE", "TRACE / HTTP/1.1\nHost: h\n\n", 405, exchange.MethodNotAllowed},
 		{"OPTIONS *", "OPTIONS * HTTP/1.1\nHost: h\n\n", 400, exchange.PathAmbiguous},

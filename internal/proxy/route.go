@@ -62,12 +62,22 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 	if hasVia(r.Header, s.pseudonym) {
 		return refuse(exchange.LoopDetected, "")
 	}
-	for _, c := range []byte(r.Header.Get("Upgrade")) {
-		if c >= 0x80 {
-			return refuse(exchange.HeaderDenied, "the Upgrade field holds what no protocol's name does")
-		}
+	// ReverseProxy would call it our own failure.
+	if strings.ContainsFunc(r.Header.Get("Upgrade"), func(c rune) bool { return c < ' ' || c > '~' }) {
+		return refuse(exchange.HeaderDenied, "the Upgrade field holds what no protocol's name does")
+	}
+	// net/http would send another one than our routes read, or none.
+	if strings.ContainsFunc(r.Host, func(c rune) bool { return !isHostChar(c) }) {
+		return refuse(exchange.HeaderDenied, "the Host field holds what no host does")
 	}
 	return nil
+}
+
+// isHostChar reports whether c may stand in a host and port: what RFC 3986
+// section 3.2.2 allows, but for percent-encodings, which can be read in two
+// ways, and marks that no name in use has.
+func isHostChar(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~:[]", c)
 }
 
 // match is a policy.Match, made ready.

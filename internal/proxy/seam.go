@@ -158,26 +158,28 @@ var noTrailers = map[string]bool{
 }
 
 // trailers passes on the client's trailers but for those that an upstream, if
-// it merged them into the header, would take for our word. The map is shared:
-// net/http fills it when the body ends, also with fields that nobody announced.
+// it merged them into the header, would take for our word. net/http fills the
+// client's map when the body ends, also with fields that nobody announced.
 func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
-	pr.Out.Trailer = pr.In.Trailer
-	if pr.In.Trailer == nil {
+	pr.Out.Trailer = nil
+	if len(pr.In.Trailer) == 0 {
 		return
 	}
 	forwards := map[string]bool{}
 	for _, f := range rec.Forwards() {
 		forwards[http.CanonicalHeaderKey(f.Name)] = true
 	}
-	prune := func() {
-		for key := range pr.In.Trailer {
-			if name := dashed(key); rw.ours[name] || forwards[name] || noTrailers[name] {
-				delete(pr.In.Trailer, key)
+	out := make(http.Header, len(pr.In.Trailer))
+	pass := func(values func([]string) []string) {
+		for key, have := range pr.In.Trailer {
+			if name := dashed(key); !rw.ours[name] && !forwards[name] && !noTrailers[name] {
+				out[key] = values(have)
 			}
 		}
 	}
-	prune()
-	crossingOf(pr.In).body.atEOF = prune
+	pass(func([]string) []string { return nil }) // announced, not said
+	pr.Out.Trailer = out
+	crossingOf(pr.In).body.atEOF = func() { pass(func(said []string) []string { return said }) }
 }
 
 // told puts into an upgraded response, which ReverseProxy writes by itself,

@@ -27,6 +27,7 @@ type Snapshot struct {
 	pseudonym   string
 	faults      []faults.Named
 	state       state
+	needed      map[*authz.KeySet]bool // by a policy that enforces
 }
 
 // state is what survives a reload that does not change its policy.
@@ -179,6 +180,10 @@ func (s *Snapshot) Breaker(name string) (*breaker.State, bool) {
 	b, ok := s.state.breakers[name]
 	return b.state, ok
 }
+
+// Needs reports whether tokens are refused for want of the keys of k. It is so
+// unless all policies that use it are in shadow.
+func (s *Snapshot) Needs(k *authz.KeySet) bool { return s.needed[k] }
 
 // KeySets returns the keys that are fetched from issuers, by issuer. Two that
 // differ in how they are kept may be of one issuer.

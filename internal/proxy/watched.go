@@ -22,6 +22,9 @@ func (g *guard) body(resp *http.Response) io.ReadCloser {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tunnel = true
+	// ReverseProxy watches the context above ours, and a client that has said
+	// all is not woken by a read deadline.
+	context.AfterFunc(g.ctx, func() { tunnel.Close() })
 	return &watchedTunnel{watchedBody: watched, w: tunnel}
 }
 

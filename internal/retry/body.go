@@ -2,7 +2,9 @@ package retry
 
 import (
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -23,6 +25,9 @@ type replay struct {
 	source chan struct{}
 	body   io.Reader // the client's; never closed here
 
+	announced []string    // the names of the trailers
+	trailer   http.Header // filled when body ends; read once it has
+
 	mu   sync.Mutex // guards all below; never held over a Read
 	kept []byte
 	err  error // how the client's body ended
@@ -35,11 +40,15 @@ func newReplay(req *http.Request, limit int64) *replay {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
-	return &replay{limit: limit, length: req.ContentLength, source: make(chan struct{}, 1), body: req.Body}
+	return &replay{
+		limit: limit, length: req.ContentLength, source: make(chan struct{}, 1), body: req.Body,
+		announced: slices.Collect(maps.Keys(req.Trailer)), trailer: req.Trailer,
+	}
 }
 
-// request returns req for the next attempt, with a body of its own. All
-// attempts share the map of trailers, which the client's body fills.
+// request returns req for the next attempt, with a body and trailers of its
+// own: a transport looks through the map, and a stale reader of the attempt
+// before may be filling its own at the same time.
 func (b *replay) request(req *http.Request) *http.Request {
 	if b == nil {
 		return req
@@ -48,6 +57,13 @@ func (b *replay) request(req *http.Request) *http.Request {
 	req = req.WithContext(req.Context())
 	req.Body = b.current
 	req.GetBody = nil // it would pass us by
+	if len(b.announced) > 0 {
+		req.Trailer = make(http.Header, len(b.announced))
+		for _, name := range b.announced {
+			req.Trailer[name] = nil
+		}
+		b.current.trailer = req.Trailer
+	}
 	return req
 }
 
@@ -70,13 +86,22 @@ func (b *replay) end() {
 
 // reader is the body of one attempt. Its fields are guarded by replay.mu.
 type reader struct {
-	replay *replay
-	at     int // in kept
-	closed bool
+	replay  *replay
+	trailer http.Header // of this attempt alone; filled before its body ends
+	at      int         // in kept
+	closed  bool
 }
 
 // Read returns what was kept, then what the client sends.
 func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.read(p)
+	if err == io.EOF && r.trailer != nil {
+		maps.Copy(r.trailer, r.replay.trailer)
+	}
+	return n, err
+}
+
+func (r *reader) read(p []byte) (int, error) {
 	if n, err, ok := r.again(p); ok {
 		return n, err
 	}

@@ -70,15 +70,31 @@ func TestHalfSentBodyBeginsAgain(t *testing.T) {
 	})
 }
 
+// clientBody is a client's body, at whose end its trailers are known.
+type clientBody struct {
+	io.Reader
+	atEOF  func()
+	closed int
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		b.atEOF()
+	}
+	return n, err
+}
+
+func (b *clientBody) Close() error { b.closed++; return nil }
+
 func TestAttemptsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var client closes
+		var client clientBody
 		r := ask("PUT", "1234")
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{r.Body, &client}
+		client.Reader = r.Body
+		r.Body = &client
 		r.Trailer = http.Header{"Checksum": nil}
+		client.atEOF = func() { r.Trailer["Checksum"] = []string{"42"} } // as the server does at the body's end
 		r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("passed by") }
 		var seen []*http.Request
 		see := func(status int) reply {
@@ -90,7 +106,6 @@ func TestAttemptsRequest(t *testing.T) {
 			}
 		}
 		send(t, policy(), r, see(503), see(200))
-		r.Trailer.Set("Checksum", "42") // as the server does at the body's end
 		for i, a := range seen {
 			if a == r || a.ContentLength != 4 || a.GetBody != nil || a.Trailer.Get("Checksum") != "42" {
 				t.Errorf("attempt %d: length %d, GetBody %t, trailer %v", i+1, a.ContentLength, a.GetBody != nil, a.Trailer)
@@ -99,8 +114,12 @@ func TestAttemptsRequest(t *testing.T) {
 		if seen[0].Body == seen[1].Body {
 			t.Error("attempts share a reader")
 		}
-		if client != 0 {
-			t.Errorf("the client's body was closed %d times, want 0", client)
+		seen[0].Trailer.Set("Mark", "x")
+		if seen[1].Trailer.Get("Mark") != "" || r.Trailer.Get("Mark") != "" {
+			t.Error("attempts share their trailers")
+		}
+		if client.closed != 0 {
+			t.Errorf("the client's body was closed %d times, want 0", client.closed)
 		}
 	})
 }
