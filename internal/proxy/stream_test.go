@@ -87,6 +87,34 @@ func TestAWebSocketThatStandsStillIsCut(t *testing.T) {
 	}
 }
 
+// Also when the client has said all, and nothing of its side wakes.
+func TestAHalfClosedTunnelThatStandsStillIsCut(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	up := service(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_, _ = io.Copy(io.Discard, rw)
+		<-hold // and says nothing
+	})
+	text := strings.Replace(minimal, "name: all,", "name: all, streamIdleTimeout: 100ms,", 1)
+	p, saw := apply(t, text, up)
+	c, _ := upgrade(t, listen(t, p), "websocket")
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	if _, err := io.ReadAll(c.r); err != nil {
+		t.Logf("the tunnel ends with %v", err)
+	}
+	if e := saw.next(t); e.Reason != exchange.StreamIdle {
+		t.Errorf("reason %q, want stream_idle", e.Reason)
+	}
+}
+
 func TestAnUpgradeThatTheRouteDoesNotNameIsIgnored(t *testing.T) {
 	up := service(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%q %q", r.Header.Get("Upgrade"), r.Header.Get("Connection"))

@@ -146,10 +146,6 @@ func TestReaderOfAnAttemptThatEndedIsClosed(t *testing.T) {
 	}
 }
 
-type closes int
-
-func (c *closes) Close() error { *c++; return nil }
-
 func TestNoBodyIsLeftAlone(t *testing.T) {
 	for name, body := range map[string]io.ReadCloser{"nil": nil, "NoBody": http.NoBody} {
 		r := ask("PUT", "")
