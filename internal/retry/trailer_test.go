@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sidecar/internal/exchange"
@@ -21,10 +22,12 @@ func TestAStaleReaderFillsItsOwnTrailers(t *testing.T) {
 			r.Trailer[fmt.Sprint("Sum-", i)] = nil
 		}
 		read, write := io.Pipe()
+		var over atomic.Bool // the trailers are known
 		r.Body = &clientBody{Reader: read, atEOF: func() {
 			for name := range r.Trailer {
 				r.Trailer[name] = []string{"42"}
 			}
+			over.Store(true)
 		}}
 		r.ContentLength = -1
 		var stale sync.WaitGroup
@@ -33,17 +36,20 @@ func TestAStaleReaderFillsItsOwnTrailers(t *testing.T) {
 		rt := New("safe", c, NewBudget(BudgetConfig{Percent: 1000, MinPerSecond: 1000, Window: 1e10}), func() float64 { return 0 })
 		resp, err := rt.Wrap(exchange.RoundTripFunc(func(a *http.Request) (*http.Response, error) {
 			if calls++; calls == 1 {
-				stale.Go(func() { _, _ = io.Copy(io.Discard, a.Body) })
+				go func() { _, _ = write.Write([]byte("body")) }()
+				_, _ = io.ReadFull(a.Body, make([]byte, 4))
+				waits := make(chan struct{})
+				stale.Go(func() { close(waits); _, _ = a.Body.Read(make([]byte, 1)) })
+				<-waits
 				return exchange.NewResponse(a, 503, "", nil, nil), nil
 			}
-			go func() {
-				_, _ = write.Write([]byte("body"))
-				write.Close()
-			}()
-			for range 100 {
+			go write.Close()
+			// The stale reader is the one that waits for the end, if it came to
+			// wait before it was closed.
+			for n := 0; !over.Load() && n < 1000; n++ {
 				for name, values := range a.Trailer {
 					if len(values) > 0 {
-						t.Errorf("%s is said before the body has ended", name)
+						t.Fatalf("%s is said before the body has ended", name)
 					}
 				}
 			}
