@@ -310,22 +310,30 @@ func TestABadFileChangesNothingAndIsReported(t *testing.T) {
 
 func TestADrainUnderLoadFailsNoRequest(t *testing.T) {
 	for range 3 {
-		r := run(t, slowly(minimal(well(t))))
-		l := newLoad(r.data)
-		eventually(t, "200 requests", func() bool { return l.sent.Load() >= 200 })
-		r.signal(syscall.SIGTERM)
-		// Who balances the load stops sending a while after it is not ready.
-		eventually(t, "not ready", func() bool {
-			status, _ := ask(t, "GET", r.telemetry+"/readyz", "")
-			return status == http.StatusServiceUnavailable
-		})
-		sent := l.sent.Load()
-		eventually(t, "200 requests more", func() bool { return l.sent.Load() >= sent+200 })
-		l.end(t)
-		if code := r.exit(); code != 0 {
-			t.Errorf("exit code %d, want 0", code)
-		}
+		drainUnderLoad(t, well(t))
 	}
+}
+
+// drainUnderLoad drains a sidecar in front of upstream while requests come, and
+// returns how many there were.
+func drainUnderLoad(t *testing.T, upstream string) (sent int64) {
+	t.Helper()
+	r := run(t, slowly(minimal(upstream)))
+	l := newLoad(r.data)
+	eventually(t, "200 requests", func() bool { return l.sent.Load() >= 200 })
+	r.signal(syscall.SIGTERM)
+	// Who balances the load stops sending a while after it is not ready.
+	eventually(t, "not ready", func() bool {
+		status, _ := ask(t, "GET", r.telemetry+"/readyz", "")
+		return status == http.StatusServiceUnavailable
+	})
+	before := l.sent.Load()
+	eventually(t, "200 requests more", func() bool { return l.sent.Load() >= before+200 })
+	l.end(t)
+	if code := r.exit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	return l.sent.Load()
 }
 
 func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
