@@ -12,6 +12,7 @@ import (
 
 	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
 )
 
 // counted is an upstream that is well, and how often it was called.
@@ -78,8 +79,9 @@ routes: [{name: all, upstream: app, use: {retry: twice, circuitBreaker: quick, f
 `, up)
 	url := listen(t, p)
 	for i := range 2 { // two attempts each
-		if resp, _ := get(t, url); resp.StatusCode != 502 {
-			t.Fatalf("request %d: %d, want 502", i, resp.StatusCode)
+		resp, _ := get(t, url)
+		if resp.StatusCode != 502 || resp.Header.Get(faults.Header) != "chaos" {
+			t.Fatalf("request %d: %d, %s %q, want 502 and who did it", i, resp.StatusCode, faults.Header, resp.Header.Get(faults.Header))
 		}
 		saw.next(t)
 	}
