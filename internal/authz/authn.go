@@ -20,6 +20,8 @@ type Authn struct {
 	shadow  bool               // nobody is kept waiting for it
 	issuers map[string]*issuer // by what iss says
 
+	tokens  *tokens            // that it has verified
+
 	names        map[string]string // our names to claims; see exchange.Principal
 	forward      []forwarding      // in the order of the header names
 	forwardToken bool
@@ -41,6 +43,7 @@ func NewAuthn(
 		line:         c.Line,
 		shadow:       c.Mode == exchange.ModeShadow,
 		issuers:      make(map[string]*issuer, len(c.Issuers)),
+		tokens:       newTokens(),
 		names:        map[string]string{subjectName: "sub", rolesName: "roles"},
 		forwardToken: c.ForwardToken,
 	}
@@ -60,7 +63,7 @@ func NewAuthn(
 			problems = append(problems, &exchange.FieldError{Field: at, Problem: err.Error()})
 			continue
 		}
-		a.issuers[ic.Issuer] = newIssuer(ic, ks, c.ClockSkew)
+		a.issuers[ic.Issuer] = newIssuer(ic, &ks, c.ClockSkew)
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -99,32 +102,45 @@ func (a *Authn) Check(r *http.Request) error {
 		ctx, cancel = context.WithCancel(ctx)
 		cancel() // keys that are not there are asked for, and not waited for
 	}
-	p, err := a.authenticate(ctx, r.Header["Authorization"])
-	for _, f := range a.forward {
-		value := ""
-		if err == nil {
-			value = headerValue(p, f.claim)
-		}
-		record.Forward(f.header, value)
-	}
+	v, err := a.authenticate(ctx, r.Header["Authorization"])
 	if err != nil {
+		for _, f := range a.forward {
+			record.Forward(exchange.Field{Name: f.header})
+		}
 		return a.refuse(err)
 	}
-	record.Identify(p)
-	if !a.forwardToken {
-		record.Forward("Authorization", "")
-	}
+	record.Identify(v.principal)
+	record.Forward(v.forward...)
 	return nil
 }
 
-func (a *Authn) authenticate(ctx context.Context, fields []string) (*exchange.Principal, *rejection) {
-	token, err := bearer(fields)
-	if err != nil {
-		return nil, err
+// authenticate returns what came of the one token in the Authorization fields.
+func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *rejection) {
+	token, why := bearer(fields)
+	if why != nil {
+		return nil, why
 	}
-	iss, err := issuerOf(token)
-	if err != nil {
-		return nil, err
+	d := digestOf(token)
+	if v, ok := a.tokens.get(d); ok {
+		return v, nil
+	}
+	v, why := a.verify(ctx, token)
+	if why != nil {
+		return nil, why
+	}
+	if v.keys != nil {
+		a.tokens.put(d, v)
+	}
+	return v, nil
+}
+
+func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection) {
+	if !isToken68(token) {
+		return nil, malformed("the Authorization header must be Bearer and one token")
+	}
+	iss, why := issuerOf(token)
+	if why != nil {
+		return nil, why
 	}
 	issuer, ok := a.issuers[iss]
 	if !ok {
@@ -134,11 +150,28 @@ func (a *Authn) authenticate(ctx context.Context, fields []string) (*exchange.Pr
 			note:   fmt.Sprintf("no issuer of the policy is %.128q", iss),
 		}
 	}
-	claims, err := issuer.verify(ctx, token)
-	if err != nil {
-		return nil, err
+	by := issuer.keys.current() // before: keys that come meanwhile are no reason to believe it later
+	claims, why := issuer.verify(ctx, token)
+	if why != nil {
+		return nil, why
 	}
-	return newPrincipal(iss, claims, a.names), nil
+	p := newPrincipal(iss, claims, a.names)
+	return &verified{
+		size: len(token), issuer: issuer, keys: by, until: issuer.until(claims),
+		principal: p, forward: a.forwards(p),
+	}, nil
+}
+
+// forwards returns what the upstream is to see of p, and of the token.
+func (a *Authn) forwards(p *exchange.Principal) []exchange.Field {
+	var fields []exchange.Field
+	for _, f := range a.forward {
+		fields = append(fields, exchange.Field{Name: f.header, Value: headerValue(p, f.claim)})
+	}
+	if !a.forwardToken {
+		fields = append(fields, exchange.Field{Name: "Authorization"})
+	}
+	return fields
 }
 
 // refuse returns the refusal that tells of why, with the challenge that RFC

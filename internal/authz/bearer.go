@@ -43,7 +43,8 @@ func invalid(detail string) *rejection {
 }
 
 // bearer returns the token in the Authorization fields (RFC 6750 section 2.1).
-// Another scheme than Bearer shows no token.
+// Another scheme than Bearer shows no token. Whether it is one at all is left
+// to who verifies it: to look at each byte costs more than to know it again.
 func bearer(fields []string) (string, *rejection) {
 	if len(fields) > 1 {
 		return "", malformed("there is more than one Authorization header")
@@ -58,9 +59,6 @@ func bearer(fields []string) (string, *rejection) {
 	token = strings.TrimLeft(token, " ")
 	if len(token) > maxToken {
 		return "", invalid("the token is too long")
-	}
-	if !isToken68(token) {
-		return "", malformed("the Authorization header must be Bearer and one token")
 	}
 	return token, nil
 }

@@ -18,12 +18,15 @@ import (
 type issuer struct {
 	keys   finder
 	parser *jwt.Parser
+	skew   time.Duration
 }
 
-// finder knows which keys may verify a token with the header's kid and alg. A
-// finder may wait for them, until ctx ends.
+// finder knows which keys may verify a token with the header's kid and alg.
 type finder interface {
+	// find may wait for the keys, until ctx ends.
 	find(ctx context.Context, kid, alg string) ([]any, error)
+	// current returns all keys that are believed now; nil if there are none.
+	current() *keys
 }
 
 func newIssuer(c IssuerConfig, ks finder, skew time.Duration) *issuer {
@@ -40,7 +43,7 @@ func newIssuer(c IssuerConfig, ks finder, skew time.Duration) *issuer {
 	if len(c.Audiences) > 0 {
 		options = append(options, jwt.WithAudience(c.Audiences...))
 	}
-	return &issuer{keys: ks, parser: jwt.NewParser(options...)}
+	return &issuer{keys: ks, parser: jwt.NewParser(options...), skew: skew}
 }
 
 // issuerOf returns what token says in iss. It proves nothing: it only chooses
@@ -75,6 +78,15 @@ func (i *issuer) verify(ctx context.Context, token string) (jwt.MapClaims, *reje
 		return nil, invalid("the sub claim must be a string")
 	}
 	return claims, nil
+}
+
+// until returns when a token with these claims, which were verified, expires.
+func (i *issuer) until(claims jwt.MapClaims) time.Time {
+	exp, err := claims.GetExpirationTime()
+	if err != nil || exp == nil {
+		return time.Time{}
+	}
+	return exp.Add(i.skew)
 }
 
 // key returns the keys that may verify t. Of the header only kid and alg are

@@ -35,7 +35,7 @@ var (
 )
 
 // find returns what may verify a token with the header's kid and alg.
-func (ks keys) find(_ context.Context, kid, alg string) ([]any, error) {
+func (ks *keys) find(_ context.Context, kid, alg string) ([]any, error) {
 	if kid == "" && ks.named && len(ks.list) != 1 {
 		return nil, errNoKeyID
 	}
@@ -54,8 +54,11 @@ func (ks keys) find(_ context.Context, kid, alg string) ([]any, error) {
 	return found, nil
 }
 
+// current returns ks itself: keys of a file are those of their policy.
+func (ks *keys) current() *keys { return ks }
+
 // has reports whether there is a key called kid.
-func (ks keys) has(kid string) bool {
+func (ks *keys) has(kid string) bool {
 	return slices.ContainsFunc(ks.list, func(k key) bool { return k.id == kid })
 }
 

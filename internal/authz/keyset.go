@@ -82,26 +82,26 @@ func (k *KeySet) Close() {
 // find returns what may verify a token with the header's kid and alg. For keys
 // that are not there it waits a little, if they are being fetched.
 func (k *KeySet) find(ctx context.Context, kid, alg string) ([]any, error) {
-	ks, ok := k.keys()
-	if !ok || kid != "" && !ks.has(kid) {
-		if round := k.ask(ok); round != nil {
+	ks := k.current()
+	if ks == nil || kid != "" && !ks.has(kid) {
+		if round := k.ask(ks != nil); round != nil {
 			await(ctx, round)
-			ks, ok = k.keys()
+			ks = k.current()
 		}
 	}
-	if !ok {
+	if ks == nil {
 		return nil, k.none()
 	}
 	return ks.find(ctx, kid, alg)
 }
 
-// keys returns the keys, if there are any that may still be believed.
-func (k *KeySet) keys() (keys, bool) {
+// current returns the keys, if there are any that may still be believed.
+func (k *KeySet) current() *keys {
 	s := k.seen.Load()
 	if s == nil || time.Since(s.at) > k.config.JWKS.Refresh+k.config.JWKS.StaleIfError {
-		return keys{}, false
+		return nil
 	}
-	return s.keys, true
+	return &s.keys
 }
 
 // ask returns what to wait for: the fetch under way or, for a key that is not
@@ -193,9 +193,8 @@ func (k *KeySet) Status() KeySetStatus {
 		return st
 	}
 	st.LastSuccess = s.at
-	_, believed := k.keys()
 	switch {
-	case !believed:
+	case k.current() == nil:
 		st.State = KeysExpired
 	case time.Since(s.at) > k.config.JWKS.Refresh:
 		st.State = KeysStale

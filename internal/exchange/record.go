@@ -222,13 +222,18 @@ func (r *Record) CopyHeader(dst http.Header) {
 	}
 }
 
-// Forward says what the upstream sees in a header field, whatever the client
-// sent in it; an empty value: the upstream does not see the field.
-func (r *Record) Forward(name, value string) {
+// Forward says what the upstream sees in header fields, whatever the client
+// sent in them; an empty value: the upstream does not see the field. The
+// caller must not change the fields any more.
+func (r *Record) Forward(fields ...Field) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.sealed {
-		r.forward = append(r.forward, Field{name, value})
+	switch {
+	case r.sealed:
+	case r.forward == nil:
+		r.forward = fields[:len(fields):len(fields)]
+	default:
+		r.forward = append(r.forward, fields...)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestRecordKeepsWhatComesInTime(t *testing.T) {
 		},
 		{
 			"Forward",
-			func(r *Record) { r.Forward("X-User", "alice"); r.Forward("Authorization", "") },
+			func(r *Record) { r.Forward(Field{Name: "X-User", Value: "alice"}); r.Forward(Field{Name: "Authorization", Value: ""}) },
 			func(r *Record) any { return r.Forwards() },
 			[]Field{{"X-User", "alice"}, {"Authorization", ""}},
 			[]Field(nil),
@@ -122,11 +122,11 @@ func TestRecordListsAreStill(t *testing.T) {
 	r := &Record{}
 	for i := range 3 { // so that there is room to spare behind the last
 		r.Note(Decision{Line: i})
-		r.Forward("X", fmt.Sprint(i))
+		r.Forward(Field{Name: "X", Value: fmt.Sprint(i)})
 	}
 	decisions, forwards := r.Decisions(), r.Forwards()
 	r.Note(Decision{Line: 3})
-	r.Forward("X", "3")
+	r.Forward(Field{Name: "X", Value: "3"})
 	_ = append(decisions, Decision{Line: -1}) // must not write over what came since
 	_ = append(forwards, Field{"X", "-1"})
 	if len(decisions) != 3 || len(forwards) != 3 {
@@ -186,7 +186,7 @@ func TestRecordUnderConcurrentUse(t *testing.T) {
 				r.BlameClient(&Refusal{Reason: ClientBody})
 				r.Identify(&Principal{})
 				r.AddHeader("Via", "x")
-				r.Forward("X", "y")
+				r.Forward(Field{Name: "X", Value: "y"})
 				r.SetUploading(i%2 == 0)
 				_, _, _, _ = r.Decisions(), r.Forwards(), r.ClientFault(), r.Principal()
 				r.CopyHeader(http.Header{})

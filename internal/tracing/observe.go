@@ -40,7 +40,7 @@ func (t *Tracing) callerOf(h http.Header) (caller, bool) {
 func (t *Tracing) drop(r *exchange.Record) {
 	drop := func(name string, ours bool) {
 		if ours && r.RequestHeader[name] != nil {
-			r.Forward(name, "")
+			r.Forward(exchange.Field{Name: name})
 		}
 	}
 	drop(traceparentHeader, t.env.context)
@@ -57,7 +57,7 @@ func (t *Tracing) begin(ctx context.Context, r *exchange.Record, id trace.TraceI
 	switch state, err := stateOf(r.RequestHeader); {
 	case known && r.Trusted:
 		if err != nil {
-			r.Forward(tracestateHeader, "") // not to be passed on (section 3.3.1 of the standard)
+			r.Forward(exchange.Field{Name: tracestateHeader}) // not to be passed on (section 3.3.1 of the standard)
 		}
 		ctx = trace.ContextWithRemoteSpanContext(ctx, from.context(state))
 	case known:
@@ -65,7 +65,7 @@ func (t *Tracing) begin(ctx context.Context, r *exchange.Record, id trace.TraceI
 		ctx = withTraceID(ctx, id)
 	default:
 		if t.env.context {
-			r.Forward(tracestateHeader, "") // of a trace that is not named
+			r.Forward(exchange.Field{Name: tracestateHeader}) // of a trace that is not named
 		}
 		ctx = withTraceID(ctx, id)
 	}
