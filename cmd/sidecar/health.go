@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,17 +57,20 @@ func askHealth(ctx context.Context, rt http.RoundTripper, url string) (h health,
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return h, err
+		// What is wrong with it may be a part of a password.
+		return h, errors.New("--url: must be a URL like http://127.0.0.1:9090/healthz")
 	}
+	// What else a URL has may be secret.
+	asked := req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
 	// One round trip: a client would follow redirects to somebody else's word.
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
-		return h, fmt.Errorf("%s: %w", req.URL.Redacted(), err)
+		return h, fmt.Errorf("%s: %w", asked, err)
 	}
 	defer resp.Body.Close()
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&h)
 	if code, ok := healthCodes[h.Status]; err != nil || !ok || code != resp.StatusCode {
-		return h, fmt.Errorf("%s: must be the /healthz of a sidecar, which this is not: %s", req.URL.Redacted(), resp.Status)
+		return h, fmt.Errorf("%s: must be the /healthz of a sidecar, which this is not: %s", asked, resp.Status)
 	}
 	return h, nil
 }

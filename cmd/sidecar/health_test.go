@@ -118,3 +118,30 @@ func TestHealthOfARunningSidecar(t *testing.T) {
 		t.Errorf("health of a sidecar that has ended: %q, %v, want exit code 1", out, err)
 	}
 }
+
+// A supervisor keeps what it says.
+func TestHealthTellsNoSecretOfItsURL(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	host := strings.TrimPrefix(other.URL, "http://")
+	tests := []struct{ name, url, want string }{
+		{"nobody listens", "http://hunter2:hunter2@127.0.0.1:0/healthz?token=hunter2#hunter2", "http://127.0.0.1:0/healthz: "},
+		{"somebody else listens", "http://hunter2:hunter2@" + host + "/healthz?token=hunter2", other.URL + "/healthz: "},
+		{"another scheme", "ftp://hunter2:hunter2@127.0.0.1/?hunter2", "ftp://127.0.0.1/: "},
+		{"no URL", "http://me:hunter2@local host/?hunter2", "--url: must be a URL"},
+		{"a password with a slash", "http://me:hunter2/@localhost/", "--url: must be a URL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			p := &process{ctx: t.Context(), stdout: &stdout, stderr: &stderr}
+			if code := p.main([]string{"health", "--url", tt.url}); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			said := stdout.String() + stderr.String()
+			if strings.Contains(said, "hunter2") || !strings.HasPrefix(said, "sidecar: health: "+tt.want) {
+				t.Errorf("it says %q, want %q first, and no secret", said, tt.want)
+			}
+		})
+	}
+}

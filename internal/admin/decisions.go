@@ -50,9 +50,12 @@ type decision struct {
 func (d *Decisions) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
 // Attempt does nothing.
-func (d *Decisions) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) (context.Context, func()) {
-	return ctx, nil
+func (d *Decisions) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
+	return ctx
 }
+
+// Attempted does nothing.
+func (d *Decisions) Attempted(context.Context, *exchange.Record, *exchange.Attempt) {}
 
 // End remembers what the policies said, unless it is nothing but pass.
 func (d *Decisions) End(_ context.Context, r *exchange.Record) {

@@ -20,7 +20,7 @@ type Authn struct {
 	shadow  bool               // nobody is kept waiting for it
 	issuers map[string]*issuer // by what iss says
 
-	tokens  *tokens            // that it has verified
+	tokens *tokens // that it has verified
 
 	names        map[string]string // our names to claims; see exchange.Principal
 	forward      []forwarding      // in the order of the header names

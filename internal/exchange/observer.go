@@ -13,9 +13,11 @@ type Observer interface {
 	// Begin comes once the route is known, before anything is decided. It may
 	// return a context of its own for the exchange.
 	Begin(ctx context.Context, r *Record) context.Context
-	// Attempt may return a context of its own for the attempt, and a function
-	// to call when the attempt has ended, or nil.
-	Attempt(ctx context.Context, r *Record, a *Attempt) (context.Context, func())
+	// Attempt may return a context of its own for the attempt.
+	Attempt(ctx context.Context, r *Record, a *Attempt) context.Context
+	// Attempted comes when a has ended, with the context of Attempt. The
+	// exchange may have ended before.
+	Attempted(ctx context.Context, r *Record, a *Attempt)
 	// End comes once, after the last byte of the answer.
 	End(ctx context.Context, r *Record)
 }
@@ -52,18 +54,17 @@ func (os Observers) Begin(ctx context.Context, r *Record) context.Context {
 }
 
 // Attempt calls each observer's Attempt.
-func (os Observers) Attempt(ctx context.Context, r *Record, a *Attempt) (context.Context, func()) {
-	var ends []func()
+func (os Observers) Attempt(ctx context.Context, r *Record, a *Attempt) context.Context {
 	for _, o := range os {
-		var end func()
-		if ctx, end = o.Attempt(ctx, r, a); end != nil {
-			ends = append(ends, end)
-		}
+		ctx = o.Attempt(ctx, r, a)
 	}
-	return ctx, func() {
-		for _, end := range ends {
-			end()
-		}
+	return ctx
+}
+
+// Attempted calls each observer's Attempted.
+func (os Observers) Attempted(ctx context.Context, r *Record, a *Attempt) {
+	for _, o := range os {
+		o.Attempted(ctx, r, a)
 	}
 }
 

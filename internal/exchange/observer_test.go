@@ -13,9 +13,8 @@ import (
 // witness writes down what it sees, and how much those before it have put into
 // the context.
 type witness struct {
-	name  string
-	noEnd bool
-	book  *[]string
+	name string
+	book *[]string
 }
 
 type witnessKey struct{}
@@ -29,13 +28,11 @@ func (w witness) see(ctx context.Context, what string) context.Context {
 func (w witness) Begin(ctx context.Context, _ *Record) context.Context { return w.see(ctx, "begin") }
 func (w witness) End(ctx context.Context, _ *Record)                   { w.see(ctx, "end") }
 
-func (w witness) Attempt(ctx context.Context, _ *Record, _ *Attempt) (context.Context, func()) {
-	ctx = w.see(ctx, "attempt")
-	if w.noEnd {
-		return ctx, nil
-	}
-	return ctx, func() { *w.book = append(*w.book, w.name+" attempt ends") }
+func (w witness) Attempt(ctx context.Context, _ *Record, _ *Attempt) context.Context {
+	return w.see(ctx, "attempt")
 }
+
+func (w witness) Attempted(ctx context.Context, _ *Record, _ *Attempt) { w.see(ctx, "attempt ends") }
 
 // listener is a witness that hears events.
 type listener struct {
@@ -53,18 +50,19 @@ func TestObserversSeeInOrder(t *testing.T) {
 	var book []string
 	all := Observers{
 		witness{name: "a", book: &book},
-		witness{name: "b", noEnd: true, book: &book},
+		witness{name: "b", book: &book},
 		witness{name: "c", book: &book},
 	}
 	r := &Record{}
 	ctx := all.Begin(t.Context(), r)
-	inner, end := all.Attempt(ctx, r, &Attempt{Number: 1})
-	end()
+	a := &Attempt{Number: 1}
+	inner := all.Attempt(ctx, r, a)
+	all.Attempted(inner, r, a)
 	all.End(ctx, r)
 	want := []string{
 		"a begin after ", "b begin after a", "c begin after ab",
 		"a attempt after abc", "b attempt after abca", "c attempt after abcab",
-		"a attempt ends", "c attempt ends",
+		"a attempt ends after abcabc", "b attempt ends after abcabc", "c attempt ends after abcabc",
 		"a end after abc", "b end after abc", "c end after abc",
 	}
 	if !slices.Equal(book, want) {
@@ -78,8 +76,8 @@ func TestObserversSeeInOrder(t *testing.T) {
 func TestNoObservers(t *testing.T) {
 	var nobody Observers
 	ctx := nobody.Begin(t.Context(), &Record{})
-	inner, end := nobody.Attempt(ctx, &Record{}, &Attempt{})
-	end()
+	inner := nobody.Attempt(ctx, &Record{}, &Attempt{})
+	nobody.Attempted(inner, &Record{}, &Attempt{})
 	nobody.End(ctx, &Record{})
 	if inner != t.Context() {
 		t.Error("nobody has changed the context")

@@ -83,7 +83,10 @@ func TestRecordKeepsWhatComesInTime(t *testing.T) {
 		},
 		{
 			"Forward",
-			func(r *Record) { r.Forward(Field{Name: "X-User", Value: "alice"}); r.Forward(Field{Name: "Authorization", Value: ""}) },
+			func(r *Record) {
+				r.Forward(Field{Name: "X-User", Value: "alice"})
+				r.Forward(Field{Name: "Authorization", Value: ""})
+			},
 			func(r *Record) any { return r.Forwards() },
 			[]Field{{"X-User", "alice"}, {"Authorization", ""}},
 			[]Field(nil),

@@ -14,9 +14,12 @@ import (
 func (l *Log) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
 // Attempt does nothing: the line of the request says how many there were.
-func (l *Log) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) (context.Context, func()) {
-	return ctx, nil
+func (l *Log) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
+	return ctx
 }
+
+// Attempted does nothing.
+func (l *Log) Attempted(context.Context, *exchange.Record, *exchange.Attempt) {}
 
 // End writes the line of the request.
 func (l *Log) End(ctx context.Context, r *exchange.Record) {

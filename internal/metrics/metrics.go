@@ -32,6 +32,7 @@ package metrics
 
 import (
 	"net/http"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,10 @@ type Metrics struct {
 	levels atomic.Pointer[func() Levels]
 }
 
+// liveHeap is what the last garbage collection found in use. All else that Go
+// tells of its heap rises and falls between collections, and hides a leak.
+var liveHeap = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}
+
 // BuildInfo says which program this is.
 type BuildInfo struct{ Version, Revision, GoVersion string }
 
@@ -93,7 +98,7 @@ func New(build BuildInfo) *Metrics {
 	program.Set(1)
 
 	m.registry.MustRegister(
-		collectors.NewGoCollector(),
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
 		program, m.reloadOK, m.reloadTime,

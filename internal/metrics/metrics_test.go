@@ -50,10 +50,7 @@ func nonzero(series []string) []string {
 
 // send sends an attempt through m.
 func send(m *Metrics, r *exchange.Record, a exchange.Attempt) {
-	end := exchange.Attempt{Number: a.Number, Upstream: a.Upstream}
-	_, done := m.Attempt(context.Background(), r, &end)
-	end = a // as the layers inside fill it in
-	done()
+	m.Attempted(m.Attempt(context.Background(), r, &a), r, &a)
 }
 
 func TestEndCountsTheRequest(t *testing.T) {
@@ -266,7 +263,8 @@ func TestRoutesComeAndGo(t *testing.T) {
 	if fresh == 0 || series("old") != fresh || series("none") != fresh {
 		t.Fatalf("new routes have %d, %d and %d series, want as many, and some", fresh, series("old"), series("none"))
 	}
-	_, done := m.Attempt(t.Context(), busy, &exchange.Attempt{Upstream: "orders", Status: 200})
+	late := &exchange.Attempt{Upstream: "orders", Status: 200}
+	ctx := m.Attempt(t.Context(), busy, late)
 	send(m, busy, exchange.Attempt{Upstream: "orders", Status: 200})
 	m.End(t.Context(), busy)
 	m.End(t.Context(), &exchange.Record{Route: "kept", Method: "GET", Status: 200})
@@ -282,7 +280,7 @@ func TestRoutesComeAndGo(t *testing.T) {
 		t.Errorf("after the reload %s, want %s to be kept", got, want)
 	}
 
-	done()
+	m.Attempted(ctx, busy, late)
 	m.End(t.Context(), busy)
 	if got, want := scrape(t, m, "http_requests_total"), `http_requests_total{code="500",method="GET",route="old"} 1`; !slices.Contains(got, want) {
 		t.Errorf("a request that outlived its route is lost: %s", got)
@@ -450,7 +448,7 @@ func TestHandlerSpeaksOpenMetrics(t *testing.T) {
 		}
 		for _, series := range []string{
 			`sidecar_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
-			"go_goroutines ", "process_start_time_seconds ", "go_build_info{",
+			"go_goroutines ", "go_gc_heap_live_bytes ", "process_start_time_seconds ", "go_build_info{",
 		} {
 			if !strings.Contains(string(body), series) {
 				t.Errorf("asked for %q: no %s in the answer", accept, series)

@@ -13,10 +13,14 @@ func (m *Metrics) Begin(ctx context.Context, r *exchange.Record) context.Context
 	return ctx
 }
 
-// Attempt returns a function that counts a when it has ended.
-func (m *Metrics) Attempt(ctx context.Context, r *exchange.Record, a *exchange.Attempt) (context.Context, func()) {
-	route := r.Route // read now: an attempt may outlive its record
-	return ctx, func() { m.routes.get(route).attempted(a) }
+// Attempt does nothing.
+func (m *Metrics) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
+	return ctx
+}
+
+// Attempted counts a.
+func (m *Metrics) Attempted(_ context.Context, r *exchange.Record, a *exchange.Attempt) {
+	m.routes.get(r.Route).attempted(a)
 }
 
 func (r *route) attempted(a *exchange.Attempt) {

@@ -23,7 +23,8 @@ The telemetry port tells these at ` + "`/metrics`" + `. Label values come from t
 from the code or from the upstream, never from a client: a route is its name, and
 a method that no standard knows is ` + "`_OTHER`" + `. The words of ` + "`reason`" + ` are in
 [reasons.md](reasons.md). Beside these there are the Go runtime's and the
-process's own, with ` + "`go_` and `process_`" + `.
+process's own, with ` + "`go_` and `process_`" + `; a leak of memory would show in
+` + "`go_gc_heap_live_bytes`" + `, what the last garbage collection found in use.
 
 | name | type | labels | |
 |---|---|---|---|

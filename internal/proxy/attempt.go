@@ -17,12 +17,12 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 		return exchange.RoundTripFunc(func(r *http.Request) (resp *http.Response, err error) {
 			rec := exchange.From(r.Context())
 			a := &exchange.Attempt{Number: rec.NextAttempt(), Upstream: up.Name(), Start: time.Now()}
-			ctx, end := observers.Attempt(exchange.WithAttempt(r.Context(), a), rec, a)
+			ctx := observers.Attempt(exchange.WithAttempt(r.Context(), a), rec, a)
 			defer func() {
 				a.Took = time.Since(a.Start)
 				rec.Waited(a.Took)
 				a.Status, a.Failure = outcome(rec, resp, err)
-				end()
+				observers.Attempted(ctx, rec, a)
 			}()
 			r = r.WithContext(ctx)
 			tell(r, rec, a)

@@ -53,12 +53,14 @@ func newSeen() *seen { return &seen{ends: make(chan ending, 10_000)} }
 
 func (s *seen) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
-func (s *seen) Attempt(ctx context.Context, _ *exchange.Record, a *exchange.Attempt) (context.Context, func()) {
-	return ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.attempts = append(s.attempts, *a)
-	}
+func (s *seen) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
+	return ctx
+}
+
+func (s *seen) Attempted(_ context.Context, _ *exchange.Record, a *exchange.Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts = append(s.attempts, *a)
 }
 
 func (s *seen) End(_ context.Context, r *exchange.Record) {

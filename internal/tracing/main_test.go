@@ -67,14 +67,12 @@ func cross(t *Tracing, r *exchange.Record, statuses ...int) [][]exchange.Field {
 		a := &exchange.Attempt{
 			Number: r.NextAttempt(), Upstream: "app", Endpoint: "127.0.0.1:3000", Scheme: "http", Start: time.Now(),
 		}
-		_, end := t.Attempt(ctx, r, a)
+		attempt := t.Attempt(ctx, r, a)
 		a.Status, a.Took = status, time.Millisecond
 		if status == 0 {
 			a.Failure = &exchange.Failure{Kind: exchange.FailedConnect}
 		}
-		if end != nil {
-			end()
-		}
+		t.Attempted(attempt, r, a)
 		told = append(told, a.Forward)
 		r.Status = status
 	}

@@ -79,9 +79,9 @@ func stateOf(h http.Header) (trace.TraceState, error) {
 
 // Attempt begins the span of a, if r is traced, and has a tell the upstream of
 // it.
-func (t *Tracing) Attempt(ctx context.Context, r *exchange.Record, a *exchange.Attempt) (context.Context, func()) {
+func (t *Tracing) Attempt(ctx context.Context, r *exchange.Record, a *exchange.Attempt) context.Context {
 	if r.TraceID == "" {
-		return ctx, nil
+		return ctx
 	}
 	ctx, span := t.tracer.Start(ctx, name(r),
 		trace.WithSpanKind(trace.SpanKindClient),
@@ -90,14 +90,20 @@ func (t *Tracing) Attempt(ctx context.Context, r *exchange.Record, a *exchange.A
 	if t.env.context {
 		a.Forward = append(a.Forward, exchange.Field{Name: traceparentHeader, Value: traceparent(span.SpanContext())})
 	}
-	path := r.Path // read now: an attempt may outlive its record
-	return ctx, func() {
-		span.SetAttributes(called(a, path)...)
-		if broke(a) {
-			span.SetStatus(codes.Error, "")
-		}
-		span.End(trace.WithTimestamp(a.Start.Add(a.Took)))
+	return ctx
+}
+
+// Attempted ends the span of a, if r is traced.
+func (t *Tracing) Attempted(ctx context.Context, r *exchange.Record, a *exchange.Attempt) {
+	if r.TraceID == "" {
+		return
 	}
+	span := trace.SpanFromContext(ctx)
+	span.SetAttributes(called(a, r.Path)...)
+	if broke(a) {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End(trace.WithTimestamp(a.Start.Add(a.Took)))
 }
 
 // End ends the span of r, if it is traced.

@@ -257,7 +257,7 @@ func TestARequestThatIsNotTracedAllocatesNothing(t *testing.T) {
 		ctx, a := context.Background(), &exchange.Attempt{Number: 1}
 		got := testing.AllocsPerRun(1000, func() {
 			ctx := tr.Begin(ctx, r)
-			_, _ = tr.Attempt(ctx, r, a)
+			tr.Attempted(tr.Attempt(ctx, r, a), r, a)
 			tr.End(ctx, r)
 		})
 		if got != 0 {
@@ -276,9 +276,7 @@ func BenchmarkObserve(b *testing.B) {
 			for b.Loop() {
 				r.TraceID, a.Forward = "", nil
 				ctx := tr.Begin(context.Background(), r)
-				if _, end := tr.Attempt(ctx, r, a); end != nil {
-					end()
-				}
+				tr.Attempted(tr.Attempt(ctx, r, a), r, a)
 				tr.End(ctx, r)
 			}
 		})
