@@ -60,7 +60,7 @@ type Record struct {
 	attempts    int
 	waited      time.Duration
 	clientFault *Refusal
-	header      http.Header
+	header      []Field
 	forward     []Field
 }
 
@@ -77,6 +77,20 @@ func With(ctx context.Context, r *Record) context.Context {
 	return context.WithValue(ctx, recordKey{}, r)
 }
 
+// Carrier is a context that carries its Record without a value between.
+type Carrier struct {
+	context.Context
+	Record Record
+}
+
+// Value returns what c carries, or the context that it is made of.
+func (c *Carrier) Value(key any) any {
+	if key == (recordKey{}) {
+		return &c.Record
+	}
+	return c.Context.Value(key)
+}
+
 // From returns the record that ctx carries, or a throwaway one, so that any
 // room can be tested with a bare request.
 func From(ctx context.Context) *Record {
@@ -86,6 +100,9 @@ func From(ctx context.Context) *Record {
 	return &Record{Route: NoRouteName}
 }
 
+// usualDecisions is how many there are when every policy lets a request pass.
+const usualDecisions = 8
+
 // Note adds a decision.
 func (r *Record) Note(d Decision) {
 	r.mu.Lock()
@@ -93,6 +110,9 @@ func (r *Record) Note(d Decision) {
 	if !r.sealed {
 		if r.TraceID != "" {
 			d.At = time.Now()
+		}
+		if r.decisions == nil {
+			r.decisions = make([]Decision, 0, usualDecisions)
 		}
 		r.decisions = append(r.decisions, d)
 	}
@@ -204,21 +224,17 @@ func (r *Record) Uploading() bool { return r.uploading.Load() }
 func (r *Record) AddHeader(key, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sealed {
-		return
+	if !r.sealed {
+		r.header = append(r.header, Field{http.CanonicalHeaderKey(key), value})
 	}
-	if r.header == nil {
-		r.header = http.Header{}
-	}
-	r.header.Add(key, value)
 }
 
 // CopyHeader puts the fields that were added into dst.
 func (r *Record) CopyHeader(dst http.Header) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for key, values := range r.header {
-		dst[key] = append(dst[key], values...)
+	for _, f := range r.header {
+		dst[f.Name] = append(dst[f.Name], f.Value)
 	}
 }
 

@@ -61,5 +61,6 @@ func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
 	if remaining {
 		r.Header.Set(grpcTimeoutHeader, formatGRPCTimeout(time.Until(rec.Deadline)))
 	}
+	stripSpellings(r.Header, func(name string) bool { return names(a.Forward, name) })
 	forward(r.Header, a.Forward)
 }

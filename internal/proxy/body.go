@@ -35,7 +35,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	b.end()
 	if n > 0 {
 		b.n.Add(int64(n))
-		b.x.progress()
+		b.x.guard.moved()
 	}
 	switch {
 	case err == io.EOF:
@@ -64,14 +64,14 @@ func (b *clientBody) begin() error {
 	if b.aborted != nil {
 		return b.aborted
 	}
-	b.x.rec.SetUploading(true)
+	b.x.Record.SetUploading(true)
 	return nil
 }
 
 func (b *clientBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.x.rec.SetUploading(false)
+	b.x.Record.SetUploading(false)
 }
 
 // abort makes every later Read fail with err. It reports whether a Read waits
@@ -80,7 +80,7 @@ func (b *clientBody) abort(err error) (waiting bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.aborted = err
-	return b.x.rec.Uploading()
+	return b.x.Record.Uploading()
 }
 
 func (b *clientBody) blame(err error) {
@@ -95,5 +95,5 @@ func (b *clientBody) blame(err error) {
 	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
 		reason = exchange.ClientClosed
 	}
-	b.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: exchange.Unquoted(err)})
+	b.x.Record.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: exchange.Unquoted(err)})
 }

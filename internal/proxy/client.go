@@ -18,22 +18,26 @@ func (t trusted) holds(a netip.Addr) bool {
 	return slices.ContainsFunc(t, func(n policy.Network) bool { return n.Contains(a) })
 }
 
-// peer returns the address at the other end of the connection.
-func peer(r *http.Request) netip.Addr {
+// peer returns the other end of the connection; invalid where a test made it
+// up.
+func peer(r *http.Request) netip.AddrPort {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
-	return ap.Addr().Unmap().WithZone("")
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// client returns who sends r. A trusted peer's X-Forwarded-For is read from
-// the right, where the nearest proxy writes, up to the first address that is
-// not trusted; what is left of that, or is no address, could be anybody's
-// invention.
-func (t trusted) client(r *http.Request) netip.Addr {
-	at := peer(r)
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+// client returns who sends r, which came from the address at. A trusted peer's
+// X-Forwarded-For is read from the right, where the nearest proxy writes, up
+// to the first address that is not trusted; what is left of that, or is no
+// address, could be anybody's invention.
+func (t trusted) client(r *http.Request, at netip.Addr) netip.Addr {
+	said := r.Header["X-Forwarded-For"]
+	if len(said) == 0 || !t.holds(at) {
+		return at
+	}
+	hops := strings.Split(strings.Join(said, ","), ",")
 	for _, hop := range slices.Backward(hops) {
 		if !t.holds(at) {
 			break
@@ -56,10 +60,10 @@ func parseHop(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), err == nil
 }
 
-// requestID returns the id that a trusted peer gave r, if it is well formed,
-// else a new one.
-func (t trusted) requestID(r *http.Request) string {
-	if id := r.Header.Get("X-Request-Id"); validRequestID(id) && t.holds(peer(r)) {
+// requestID returns the id that a peer gave r, if it is trusted and the id well
+// formed, else a new one.
+func requestID(r *http.Request, trusted bool) string {
+	if id := r.Header.Get("X-Request-Id"); trusted && validRequestID(id) {
 		return id
 	}
 	return newUUID()

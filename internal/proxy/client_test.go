@@ -34,7 +34,7 @@ func TestClientAddressIsWhatTrustedPeersSay(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.RemoteAddr = tt.peer
 			r.Header["X-Forwarded-For"] = tt.forwarded
-			if got := loopback(t).client(r).String(); got != tt.want {
+			if got := loopback(t).client(r, peer(r).Addr()).String(); got != tt.want {
 				t.Errorf("client = %s, want %s", got, tt.want)
 			}
 		})
@@ -49,7 +49,7 @@ func FuzzClientAddress(f *testing.F) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = "127.0.0.1:1"
 		r.Header.Set("X-Forwarded-For", header)
-		believed.client(r)
+		believed.client(r, peer(r).Addr())
 	})
 }
 
@@ -70,7 +70,7 @@ func TestRequestIDIsTakenFromTrustedPeersOnly(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.RemoteAddr = tt.peer
 			r.Header["X-Request-Id"] = []string{tt.id}
-			got := loopback(t).requestID(r)
+			got := requestID(r, loopback(t).holds(peer(r).Addr()))
 			if (got == tt.id) != tt.keep {
 				t.Errorf("requestID = %q, want it kept: %v", got, tt.keep)
 			}

@@ -20,9 +20,8 @@ import (
 func deadline(timeout, idle time.Duration) exchange.Layer {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
-			g := newGuard(r, idle)
-			g.begin(timeout)
-			resp, err := next.RoundTrip(r.WithContext(g.ctx))
+			g := guardOf(r)
+			resp, err := next.RoundTrip(r.WithContext(g.begin(r.Context(), timeout, idle)))
 			if err != nil {
 				g.end()
 				return nil, err
@@ -45,13 +44,14 @@ func timedOut(what string, d time.Duration) error {
 
 // guard watches one exchange on behalf of deadline.
 type guard struct {
-	x      *crossing
-	client *http.ResponseController
-	ctx    context.Context // of the upstream call
-	cancel context.CancelCauseFunc
-	idle   time.Duration
-	base   time.Time
-	last   atomic.Int64 // when something moved, since base
+	x       *crossing
+	ctx     context.Context // of the upstream call
+	cancel  context.CancelCauseFunc
+	timeout time.Duration
+	idle    time.Duration
+	base    time.Time
+	begun   atomic.Bool  // all above is set
+	last    atomic.Int64 // when something moved, since base
 
 	// mu guards all below. A timer that fires does all its work under it: once
 	// end has returned, nothing touches the client's connection any more, which
@@ -64,49 +64,60 @@ type guard struct {
 	ended     bool
 }
 
-func newGuard(r *http.Request, idle time.Duration) *guard {
+// guardOf returns the guard of the exchange that r is part of.
+func guardOf(r *http.Request) *guard {
 	x := crossingOf(r)
-	g := &guard{x: x, client: http.NewResponseController(&x.writer), idle: idle, base: time.Now()}
-	g.ctx, g.cancel = context.WithCancelCause(r.Context())
-	return g
+	x.guard.x = x
+	return &x.guard
 }
 
-// begin starts the time until the response headers.
-func (g *guard) begin(timeout time.Duration) {
-	rec := &g.x.rec
+// client controls the client's connection.
+func (g *guard) client() *http.ResponseController { return http.NewResponseController(&g.x.writer) }
+
+// begin starts the time until the response headers, and returns the context of
+// the upstream call.
+func (g *guard) begin(ctx context.Context, timeout, idle time.Duration) context.Context {
+	rec := &g.x.Record
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g.timeout, g.idle, g.base = timeout, idle, time.Now()
 	if timeout > 0 {
-		g.timer = time.AfterFunc(timeout, func() { g.expire(timedOut("no response headers", timeout)) })
+		g.timer = time.AfterFunc(timeout, g.fire)
 	}
-	moved := g.progress
 	if rec.GRPC {
 		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
 			rec.Deadline = g.base.Add(limit)
 			g.whole = time.AfterFunc(limit, func() { g.expireWhole(impatient(limit, timeout)) })
 		}
-		moved = func() {
-			g.stream()
-			g.progress()
-		}
 	} else if timeout > 0 {
 		rec.Deadline = g.base.Add(timeout)
 	}
-	g.x.progressed.Store(&moved)
+	g.begun.Store(true)
+	return g.ctx
+}
+
+// fire does what the timer is for just then.
+func (g *guard) fire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.ended:
+	case g.streaming:
+		g.watch()
+	default:
+		g.expire()
+	}
 }
 
 // expire ends the exchange for want of response headers. While we wait for
-// the client's body, the time was the client's.
-func (g *guard) expire(cause error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.streaming || g.ended {
-		return
-	}
+// the client's body, the time was the client's. g.mu is held.
+func (g *guard) expire() {
+	cause := timedOut("no response headers", g.timeout)
 	switch {
-	case !g.x.rec.Uploading():
-	case !g.x.rec.GRPC:
-		g.x.rec.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
+	case !g.x.Record.Uploading():
+	case !g.x.Record.GRPC:
+		g.x.Record.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
 	case g.x.body.n.Load() == 0:
 		// The client's side of a gRPC call may stay open as long as it likes,
 		// but a server owes no answer to a call without a message.
@@ -140,7 +151,7 @@ func (g *guard) expireWhole(cause error) {
 // read deadline, as no context does.
 func (g *guard) cut(cause error) {
 	if g.x.body.abort(cause) {
-		_ = g.client.SetReadDeadline(longAgo) // where that is not supported, the cancel has to do
+		_ = g.client().SetReadDeadline(longAgo) // where that is not supported, the cancel has to do
 	}
 	g.cancel(cause)
 }
@@ -158,28 +169,36 @@ func (g *guard) stream() bool {
 	if g.streaming || g.ended {
 		return true
 	}
-	if g.timer != nil {
-		g.timer.Stop()
-		g.timer = nil
-	}
 	g.streaming = true
-	if g.idle > 0 {
-		g.progress()
-		g.timer = time.AfterFunc(g.idle, g.watch)
+	g.progress()
+	switch {
+	case g.timer == nil && g.idle > 0:
+		g.timer = time.AfterFunc(g.idle, g.fire)
+	case g.timer != nil && g.idle > 0:
+		g.timer.Reset(g.idle)
+	case g.timer != nil:
+		g.timer.Stop()
 	}
 	return true
 }
 
 func (g *guard) progress() { g.last.Store(int64(time.Since(g.base))) }
 
-// watch ends the exchange when nothing has moved for idle, else looks again
-// when that could be so.
-func (g *guard) watch() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.ended {
+// moved notes that a part of the client's body has come. It may be called
+// before begin.
+func (g *guard) moved() {
+	if !g.begun.Load() {
 		return
 	}
+	if g.x.Record.GRPC {
+		g.stream()
+	}
+	g.progress()
+}
+
+// watch ends the exchange when nothing has moved for idle, else looks again
+// when that could be so. g.mu is held.
+func (g *guard) watch() {
 	quiet := time.Since(g.base) - time.Duration(g.last.Load())
 	if quiet < g.idle {
 		g.timer.Reset(g.idle - quiet)
@@ -190,19 +209,19 @@ func (g *guard) watch() {
 		g.cut(stalled) // a gRPC call without response headers: it can still be answered
 		return
 	}
-	kind, policy := exchange.ByUpstream, g.x.rec.Upstream
-	if g.x.writer.writing.Load() || g.x.rec.Uploading() && !g.x.rec.GRPC {
+	kind, policy := exchange.ByUpstream, g.x.Record.Upstream
+	if g.x.writer.writing.Load() || g.x.Record.Uploading() && !g.x.Record.GRPC {
 		kind, policy = exchange.ByClient, "" // it does not read, or does not go on
 	}
-	g.x.rec.Note(exchange.Decision{
+	g.x.Record.Note(exchange.Decision{
 		Kind: kind, Policy: policy, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
 		Detail: fmt.Sprintf("nothing moved for %v", g.idle),
 	})
-	g.x.rec.Because(exchange.StreamIdle)
+	g.x.Record.Because(exchange.StreamIdle)
 	g.cut(stalled)
 	// Wake whoever waits for the client, in either direction.
-	_ = g.client.SetReadDeadline(longAgo)
-	_ = g.client.SetWriteDeadline(longAgo)
+	_ = g.client().SetReadDeadline(longAgo)
+	_ = g.client().SetWriteDeadline(longAgo)
 }
 
 // end releases everything. It may be called more than once.

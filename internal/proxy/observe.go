@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -20,17 +19,17 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.inFlight.Add(-1)
 
 	x := open(w, r, s.trusted, &p.draining)
+	rec := &x.Record
 	rt, unrouted := s.route(r)
-	x.rec.Path = r.URL.Path // only now: a URL without a path has got one
+	rec.Path = r.URL.Path // only now: a URL without a path has got one
 	if unrouted == nil {
-		x.rec.Route, x.rec.Upstream = rt.name, rt.upstream
+		rec.Route, rec.Upstream = rt.name, rt.upstream
 	}
-	ctx := context.WithValue(exchange.With(r.Context(), &x.rec), crossingKey{}, x)
-	ctx = p.options.Observers.Begin(ctx, &x.rec)
+	ctx := p.options.Observers.Begin(x, rec)
 	defer func() {
 		panicked := recover()
 		x.close(panicked)
-		p.options.Observers.End(ctx, &x.rec)
+		p.options.Observers.End(ctx, rec)
 		if panicked != nil || x.release() != nil {
 			panic(http.ErrAbortHandler) // the one that the server takes silently
 		}
@@ -51,20 +50,26 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.serve(&x.writer, r)
 }
 
-// crossing is one request's way through the proxy: the record, and both ends
-// of the client's side.
+// crossing is one request's way through the proxy: the record, both ends of
+// the client's side, and what bounds it in time. It is the context of the
+// request as well: the client's connection's, which carries all these.
 type crossing struct {
-	rec    exchange.Record
+	exchange.Carrier
 	body   clientBody
 	writer writer
+	guard  guard
 	duplex bool // HTTP/1 with a body
-
-	// progressed is called for every part of a body that moves; set by the
-	// deadline before it calls on.
-	progressed atomic.Pointer[func()]
 }
 
 type crossingKey struct{}
+
+// Value returns x, or what x or the connection's context carries.
+func (x *crossing) Value(key any) any {
+	if key == (crossingKey{}) {
+		return x
+	}
+	return x.Carrier.Value(key)
+}
 
 // crossingOf returns the crossing of r; outside the proxy, as in a test of one
 // layer, a throwaway one.
@@ -72,17 +77,20 @@ func crossingOf(r *http.Request) *crossing {
 	if x, ok := r.Context().Value(crossingKey{}).(*crossing); ok {
 		return x
 	}
-	return &crossing{}
+	x := &crossing{}
+	x.Context = context.Background()
+	return x
 }
 
 func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bool) *crossing {
-	from, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid where a test made it up
-	x := &crossing{rec: exchange.Record{
-		ID: t.requestID(r), Start: time.Now(),
+	from := peer(r)
+	trusted := t.holds(from.Addr())
+	x := &crossing{Carrier: exchange.Carrier{Context: r.Context(), Record: exchange.Record{
+		ID: requestID(r, trusted), Start: time.Now(),
 		Method: r.Method, Host: r.Host, Proto: r.Proto,
-		Client: t.client(r), Peer: netip.AddrPortFrom(peer(r), from.Port()), Trusted: t.holds(peer(r)), GRPC: exchange.IsGRPC(r),
+		Client: t.client(r, from.Addr()), Peer: from, Trusted: trusted, GRPC: exchange.IsGRPC(r),
 		RequestHeader: r.Header, Route: exchange.NoRouteName,
-	}}
+	}}}
 	x.body = clientBody{ReadCloser: r.Body, x: x, ctx: r.Context()}
 	x.writer = writer{ResponseWriter: w, x: x, http1: r.ProtoMajor == 1, draining: draining}
 	return x
@@ -91,7 +99,7 @@ func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bo
 // close completes the record. panicked is what ended the exchange, if not its
 // handler.
 func (x *crossing) close(panicked any) {
-	rec := &x.rec
+	rec := &x.Record
 	if panicked != nil && panicked != http.ErrAbortHandler {
 		rec.Note(exchange.Decision{
 			Kind: exchange.ByProxy, Outcome: exchange.Broken, Reason: exchange.InternalError,
@@ -132,7 +140,7 @@ func (x *crossing) release() error {
 		return nil
 	}
 	client, wait := http.NewResponseController(x.writer.ResponseWriter), linger
-	if x.rec.ClientFault() != nil {
+	if x.Record.ClientFault() != nil {
 		wait = shortLinger
 	}
 	_ = client.Flush() // the answer first: the client may wait for it before it goes on
@@ -147,10 +155,4 @@ func statusOf(reason exchange.Reason) int {
 		return http.StatusOK // an empty answer: the server writes it
 	}
 	return reason.Answer().Status
-}
-
-func (x *crossing) progress() {
-	if f := x.progressed.Load(); f != nil {
-		(*f)()
-	}
 }

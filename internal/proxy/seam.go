@@ -22,7 +22,7 @@ const attemptHeader = "X-Sidecar-Attempt"
 func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handler {
 	rw := rewriter{
 		ours:      ours(b.identity),
-		pseudonym: b.pseudonym, identity: b.identity,
+		pseudonym: b.pseudonym, via11: "1.1 " + b.pseudonym, identity: b.identity,
 		route: r.Name, line: r.Line, upgrade: r.Upgrade,
 	}
 	return &httputil.ReverseProxy{
@@ -39,7 +39,8 @@ func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handle
 type rewriter struct {
 	ours      map[string]bool // fields that only we may set, in canonical form
 	pseudonym string
-	identity  []string // those that tell who calls
+	via11     string   // our entry in Via for a request by HTTP/1.1
+	identity  []string // those that tell who calls, in canonical form
 	route     string
 	line      int
 	upgrade   []string
@@ -47,40 +48,53 @@ type rewriter struct {
 
 func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	rec := exchange.From(pr.In.Context())
-	pr.Out.URL = target(pr.In)
+	*pr.Out.URL = target(pr.In)
 	rw.trailers(pr, rec)
-	h := pr.Out.Header
-	stripSpellings(h, rw.ours)
+	h, forwards := pr.Out.Header, rec.Forwards()
+	stripSpellings(h, func(name string) bool { return rw.ours[name] || names(forwards, name) })
 	forwarded(pr, rec)
 	rw.limitUpgrade(pr, rec)
-	h.Del(attemptHeader)
-	h.Set("X-Request-Id", rec.ID)
-	h.Add("Via", strconv.Itoa(pr.In.ProtoMajor)+"."+strconv.Itoa(pr.In.ProtoMinor)+" "+rw.pseudonym)
+	delete(h, attemptHeader)
+	h["X-Request-Id"] = []string{rec.ID}
+	h["Via"] = append(h["Via"], rw.via(pr.In))
 	// After the hop-by-hop fields are gone: a client cannot name these in its
 	// Connection field to have them dropped.
 	for _, name := range rw.identity {
-		h.Del(name)
+		delete(h, name)
 	}
-	forward(h, rec.Forwards())
+	forward(h, forwards)
+}
+
+// via returns our entry in Via for r (RFC 9110 section 7.6.3).
+func (rw *rewriter) via(r *http.Request) string {
+	if r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+		return rw.via11
+	}
+	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor) + " " + rw.pseudonym
 }
 
 // forward puts fields into h, in place of what it has in them.
 func forward(h http.Header, fields []exchange.Field) {
 	for _, f := range fields {
-		h.Del(f.Name)
-		stripSpellings(h, map[string]bool{http.CanonicalHeaderKey(f.Name): true})
-		if f.Value != "" {
+		if f.Value == "" {
+			h.Del(f.Name)
+		} else {
 			h.Set(f.Name, f.Value)
 		}
 	}
 }
 
+// names reports whether one of fields is called name, in canonical form.
+func names(fields []exchange.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f exchange.Field) bool { return http.CanonicalHeaderKey(f.Name) == name })
+}
+
 // target returns where r goes, without scheme and host, with path and query
 // exactly as the client spelled them: what our rules read is what the upstream
 // gets.
-func target(r *http.Request) *url.URL {
+func target(r *http.Request) url.URL {
 	_, query, hasQuery := strings.Cut(r.RequestURI, "?")
-	u := &url.URL{RawQuery: query, ForceQuery: hasQuery && query == ""}
+	u := url.URL{RawQuery: query, ForceQuery: hasQuery && query == ""}
 	if path := rawPath(r); strings.HasPrefix(path, "//") {
 		// An Opaque of this form would be taken for a host.
 		u.Path, u.RawPath = r.URL.Path, path
@@ -135,11 +149,12 @@ func ours(identity []string) map[string]bool {
 	return names
 }
 
-// stripSpellings removes from h the other spellings of names that an upstream
-// may read as the same: CGI and its heirs make no difference between - and _.
-func stripSpellings(h http.Header, names map[string]bool) {
+// stripSpellings removes from h the other spellings of our names that an
+// upstream may read as the same: CGI and its heirs make no difference between
+// - and _.
+func stripSpellings(h http.Header, ours func(name string) bool) {
 	for key := range h {
-		if strings.Contains(key, "_") && names[dashed(key)] {
+		if strings.IndexByte(key, '_') >= 0 && ours(dashed(key)) {
 			delete(h, key)
 		}
 	}
@@ -165,14 +180,11 @@ func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	if len(pr.In.Trailer) == 0 {
 		return
 	}
-	forwards := map[string]bool{}
-	for _, f := range rec.Forwards() {
-		forwards[http.CanonicalHeaderKey(f.Name)] = true
-	}
+	forwards := rec.Forwards()
 	out := make(http.Header, len(pr.In.Trailer))
 	pass := func(values func([]string) []string) {
 		for key, have := range pr.In.Trailer {
-			if name := dashed(key); !rw.ours[name] && !forwards[name] && !noTrailers[name] {
+			if name := dashed(key); !rw.ours[name] && !names(forwards, name) && !noTrailers[name] {
 				out[key] = values(have)
 			}
 		}

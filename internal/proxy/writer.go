@@ -27,9 +27,9 @@ func (w *writer) WriteHeader(status int) {
 		w.status = status
 		w.started.Store(true)
 		h := w.Header()
-		w.x.rec.CopyHeader(h)
-		h.Set("X-Request-Id", w.x.rec.ID)
-		if said := proxyStatus(&w.x.rec, status); said != "" {
+		w.x.Record.CopyHeader(h)
+		h.Set("X-Request-Id", w.x.Record.ID)
+		if said := proxyStatus(&w.x.Record, status); said != "" {
 			h.Add("Proxy-Status", said) // behind what the upstream's own proxies say
 		}
 		if w.http1 && w.draining.Load() {
