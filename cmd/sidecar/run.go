@@ -47,6 +47,7 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 	if err != nil {
 		return err
 	}
+	tuneMemory(s.log.Logger())
 	// net/http's Transport has no log of its own.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(s.log.ErrorLog().Writer())

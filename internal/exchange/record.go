@@ -100,8 +100,11 @@ func From(ctx context.Context) *Record {
 	return &Record{Route: NoRouteName}
 }
 
-// usualDecisions is how many there are when every policy lets a request pass.
-const usualDecisions = 8
+// How many there are when every policy lets a request pass.
+const (
+	usualDecisions = 8
+	usualFields    = 2
+)
 
 // Note adds a decision.
 func (r *Record) Note(d Decision) {
@@ -225,6 +228,9 @@ func (r *Record) AddHeader(key, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.sealed {
+		if r.header == nil {
+			r.header = make([]Field, 0, usualFields)
+		}
 		r.header = append(r.header, Field{http.CanonicalHeaderKey(key), value})
 	}
 }

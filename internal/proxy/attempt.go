@@ -35,13 +35,13 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 // client's side of the wire did is no failure of the upstream, whatever it
 // looks like from there.
 func outcome(rec *exchange.Record, resp *http.Response, err error) (int, *exchange.Failure) {
-	var failure *exchange.Failure
-	switch {
-	case err == nil && resp != nil:
+	if err == nil && resp != nil {
 		return resp.StatusCode, nil
-	case rec.ClientFault() != nil:
+	}
+	if rec.ClientFault() != nil {
 		return 0, &exchange.Failure{Kind: exchange.FailedClient, Err: err}
-	case errors.As(err, &failure):
+	}
+	if failure, ok := errors.AsType[*exchange.Failure](err); ok {
 		return 0, failure
 	}
 	// A panic of ours, or a shutdown that would wait no longer.

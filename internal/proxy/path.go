@@ -52,18 +52,19 @@ func ambiguity(r *http.Request) string {
 }
 
 func ambiguousSegment(path string) string {
-	segments := strings.Split(path[1:], "/")
-	for i, segment := range segments {
+	for rest, more := path[1:], true; more; {
+		var whole string
+		whole, rest, more = strings.Cut(rest, "/")
 		// Servlet containers take ;parameters off before they resolve dots.
-		segment, _, parameters := strings.Cut(segment, ";")
+		segment, _, parameters := strings.Cut(whole, ";")
 		switch {
 		case segment == "." || segment == "..":
 			return "the path holds a dot segment"
-		case segment == "" && (i < len(segments)-1 || parameters):
+		case segment == "" && (more || parameters):
 			return "the path holds an empty segment"
 		}
-		for _, c := range []byte(segments[i]) {
-			if c < ' ' || c == 0x7f {
+		for i := range len(whole) {
+			if c := whole[i]; c < ' ' || c == 0x7f {
 				return "the path holds an encoded control character"
 			}
 		}
