@@ -104,7 +104,7 @@ func (b *builder) validation(e policy.Effective) []gate {
 	var gates []gate
 	for _, v := range e.Validation {
 		at := Stage{exchange.Validation, v.Name, v.Config.Line, v.Config}
-		gates = append(gates, gate{[]Stage{at}, validation.New(v.Name, v.Config).Check, v.Config.Mode == exchange.ModeShadow})
+		gates = append(gates, gate{stages: []Stage{at}, check: validation.New(v.Name, v.Config).Check, shadow: v.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
 }
@@ -127,7 +127,7 @@ func (b *builder) authn(e policy.Effective) []gate {
 		}
 		b.authned[e.Authn.Name] = a
 	}
-	return []gate{{[]Stage{at}, a.Check, e.Authn.Config.Mode == exchange.ModeShadow}}
+	return []gate{{stages: []Stage{at}, check: a.Check, shadow: e.Authn.Config.Mode == exchange.ModeShadow}}
 }
 
 // keySet returns the keys that c describes, from the snapshot before if it has
@@ -159,7 +159,7 @@ func (b *builder) authz(e policy.Effective) []gate {
 	var gates []gate
 	for _, a := range e.Authz {
 		at := Stage{exchange.Authz, a.Name, a.Config.Line, a.Config}
-		gates = append(gates, gate{[]Stage{at}, authz.New(a.Name, a.Config).Check, a.Config.Mode == exchange.ModeShadow})
+		gates = append(gates, gate{stages: []Stage{at}, check: authz.New(a.Name, a.Config).Check, shadow: a.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
 }
@@ -178,13 +178,14 @@ func (b *builder) rateLimit(e policy.Effective) []gate {
 		at := Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config}
 		limiter := ratelimit.New(l.Name, l.Config, buckets)
 		if l.Config.Mode == exchange.ModeShadow {
-			shadows = append(shadows, gate{[]Stage{at}, ratelimit.NewGate(limiter).Check, true})
+			shadows = append(shadows, gate{stages: []Stage{at}, check: ratelimit.NewGate(limiter).Check, shadow: true})
 			continue
 		}
 		stages, limiters = append(stages, at), append(limiters, limiter)
 	}
 	if len(limiters) > 0 {
-		enforced = []gate{{stages, ratelimit.NewGate(limiters...).Check, false}}
+		g := ratelimit.NewGate(limiters...)
+		enforced = []gate{{stages: stages, check: g.Check, announce: g.Announce}}
 	}
 	return append(enforced, shadows...)
 }

@@ -42,6 +42,10 @@ type gate struct {
 	stages []Stage
 	check  func(*http.Request) error
 	shadow bool // what it refuses is noted, and let by
+
+	// announce says, in an answer that was made before the gate was asked, what
+	// clients are to know of it; nil: nothing.
+	announce func(*exchange.Record)
 }
 
 // layer is what touches the response, or repeats the call.

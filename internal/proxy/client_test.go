@@ -84,7 +84,7 @@ func TestRequestIDIsTakenFromTrustedPeersOnly(t *testing.T) {
 // Whose word counts is what the policy says, and a reload says it anew.
 func TestThePolicySaysWhoIsTrusted(t *testing.T) {
 	upstream := service(t, func(w http.ResponseWriter, r *http.Request) {
-		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id"} {
+		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "X-Forwarded-Prefix", "X-Real-Ip", "X_real_ip"} {
 			w.Header().Set("Saw-"+name, strings.Join(r.Header[name], "; "))
 		}
 	})
@@ -112,6 +112,7 @@ func TestThePolicySaysWhoIsTrusted(t *testing.T) {
 			r.RemoteAddr = tt.peer + ":4711"
 			for name, value := range map[string]string{
 				"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https", "X-Request-Id": "mine",
+				"X-Forwarded-Prefix": "/shop", "X-Real-Ip": "198.51.100.8", "X_Real_Ip": "198.51.100.9",
 			} {
 				r.Header.Set(name, value)
 			}
@@ -120,6 +121,7 @@ func TestThePolicySaysWhoIsTrusted(t *testing.T) {
 			ended, got := saw.next(t), w.Header()
 			want := map[string]string{
 				"X-Forwarded-For": tt.peer, "X-Forwarded-Host": "front.example", "X-Forwarded-Proto": "http", "X-Request-Id": ended.ID,
+				"X-Forwarded-Prefix": "", "X-Real-Ip": "", "X_real_ip": "",
 			}
 			client := tt.peer
 			if tt.believed {
@@ -127,6 +129,7 @@ func TestThePolicySaysWhoIsTrusted(t *testing.T) {
 				want = map[string]string{
 					"X-Forwarded-For": "198.51.100.7, " + tt.peer, "X-Forwarded-Host": "shop.example",
 					"X-Forwarded-Proto": "https", "X-Request-Id": "mine",
+					"X-Forwarded-Prefix": "/shop", "X-Real-Ip": "198.51.100.8", "X_real_ip": "",
 				}
 			}
 			for name, value := range want {

@@ -15,16 +15,17 @@ import (
 // refusal that counts.
 func pass(gates []gate, r *http.Request) error {
 	rec := exchange.From(r.Context())
-	for _, g := range gates {
-		body := r.Body
+	for i, g := range gates {
 		err := g.check(r)
-		if g.shadow {
-			r.Body = body // a gate may bound the body, and so refuse later on
-			if noteShadow(rec, err) {
-				continue
-			}
+		if g.shadow && noteShadow(rec, err) {
+			continue
 		}
 		if err != nil {
+			for _, later := range gates[i+1:] {
+				if later.announce != nil {
+					later.announce(rec)
+				}
+			}
 			return err
 		}
 		for _, s := range g.stages {

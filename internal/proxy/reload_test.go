@@ -159,14 +159,26 @@ func TestAFaultThatIsSwitchedOnStaysOn(t *testing.T) {
 }
 
 func TestAReloadTellsWhatItForgot(t *testing.T) {
-	p, _ := apply(t, reloads, "http://127.0.0.1:1")
-	before := p.Snapshot()
-	changed := strings.NewReplacer("rate: 1/h", "rate: 2/h", "consecutiveFailures: 1", "consecutiveFailures: 2").Replace(reloads)
-	if err := p.Apply(parse(t, changed, "http://127.0.0.1:1")); err != nil {
-		t.Fatal(err)
+	tests := []struct {
+		name         string
+		rate, breaks string
+		want         string
+	}{
+		{"nothing", "rate: 1/h", "consecutiveFailures: 1", ""},
+		{"what changed", "rate: 2/h", "consecutiveFailures: 2", "circuitBreaker/quick@app rateLimit/one"},
+		{"what is disabled", "mode: disabled, rate: 1/h", "mode: disabled, consecutiveFailures: 1", "circuitBreaker/quick@app rateLimit/one"},
 	}
-	got := strings.Join(before.Reset(p.Snapshot()), " ")
-	if want := "circuitBreaker/quick@app rateLimit/one"; got != want {
-		t.Errorf("reset = %q, want %q", got, want)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, _ := apply(t, reloads, "http://127.0.0.1:1")
+			before := p.Snapshot()
+			changed := strings.NewReplacer("rate: 1/h", tt.rate, "consecutiveFailures: 1", tt.breaks).Replace(reloads)
+			if err := p.Apply(parse(t, changed, "http://127.0.0.1:1")); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(before.Reset(p.Snapshot()), " "); got != tt.want {
+				t.Errorf("reset = %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -259,4 +260,20 @@ func TestADrainingProxySendsClientsElsewhere(t *testing.T) {
 		t.Fatalf("HTTP/2 while draining: %v, %v, want 200", resp, err)
 	}
 	resp.Body.Close()
+}
+
+// Clients learn of a limit also from an answer that came before it was asked.
+func TestEveryAnswerOfALimitedRouteTellsTheLimit(t *testing.T) {
+	p, _ := apply(t, with("validation: v, authn: users, rateLimit: [one, quiet]",
+		"validation: {v: {methods: [GET]}}",
+		strings.ReplaceAll(users, "MODE", "enforce"),
+		"rateLimit: {one: {rate: 1/h}, quiet: {mode: shadow, rate: 1/h}}"), "http://127.0.0.1:1")
+	for method, status := range map[string]int{"GET": 401, "POST": 405} {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(method, "/", nil))
+		policies := w.Header()["Ratelimit-Policy"]
+		if w.Code != status || len(policies) != 1 || !strings.HasPrefix(policies[0], `"one"`) || w.Header().Get("RateLimit") != "" {
+			t.Errorf("%s: status %d with %v, want %d with the policy of one, and no bucket", method, w.Code, w.Header(), status)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -51,7 +52,7 @@ func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	*pr.Out.URL = target(pr.In)
 	rw.trailers(pr, rec)
 	h, forwards := pr.Out.Header, rec.Forwards()
-	stripSpellings(h, func(name string) bool { return rw.ours[name] || names(forwards, name) })
+	stripSpellings(h, func(name string) bool { return rw.ours[name] || isForwarded(name) || names(forwards, name) })
 	forwarded(pr, rec)
 	rw.limitUpgrade(pr, rec)
 	delete(h, attemptHeader)
@@ -104,10 +105,17 @@ func target(r *http.Request) url.URL {
 	return u
 }
 
+// isForwarded reports whether the field called name tells of those before us:
+// applications believe more of these than we set.
+func isForwarded(name string) bool {
+	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip"
+}
+
 // forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
-// and added to; anybody else's are gone already.
+// and added to; nothing of the kind is passed on for anybody else.
 func forwarded(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	if !rec.Trusted {
+		maps.DeleteFunc(pr.Out.Header, func(name string, _ []string) bool { return isForwarded(name) })
 		pr.SetXForwarded()
 		return
 	}
@@ -184,7 +192,7 @@ func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	out := make(http.Header, len(pr.In.Trailer))
 	pass := func(values func([]string) []string) {
 		for key, have := range pr.In.Trailer {
-			if name := dashed(key); !rw.ours[name] && !names(forwards, name) && !noTrailers[name] {
+			if name := dashed(key); !rw.ours[name] && !isForwarded(name) && !names(forwards, name) && !noTrailers[name] {
 				out[key] = values(have)
 			}
 		}

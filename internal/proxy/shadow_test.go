@@ -131,15 +131,20 @@ func TestAShadowLimitStandsApart(t *testing.T) {
 	}
 }
 
-// A validation in shadow does not bound a body whose length is not known.
+// A validation in shadow does not bound a body whose length is not known, and
+// says what it would have done.
 func TestAShadowBoundsNoBody(t *testing.T) {
 	up := service(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
-	p, _ := apply(t, with("validation: small", "validation: {small: {mode: shadow, maxBody: 4B}}"), up)
+	p, saw := apply(t, with("validation: small", "validation: {small: {mode: shadow, maxBody: 4B}}"), up)
 	resp, err := client(t).Post(listen(t, p), "text/plain", io.NopCloser(strings.NewReader("more than four")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := body(t, resp); resp.StatusCode != 200 || got != "more than four" {
 		t.Errorf("status %d, body %q, want all of it", resp.StatusCode, got)
+	}
+	e := saw.next(t)
+	if d, _ := e.noted(exchange.BodyTooLarge); d.Outcome != exchange.Shadow || d.Policy != "small" || e.Reason != "" {
+		t.Errorf("decisions %v, reason %q, want a shadow of body_too_large", e.Decisions, e.Reason)
 	}
 }

@@ -101,35 +101,17 @@ func (s *Snapshot) discard(next *state) {
 	s.state.keySets.dropped(next.keySets, func(_ string, k *authz.KeySet) { k.Close() })
 }
 
-// Reset returns the names of the state objects of s that next begins anew,
-// though it has them: what a reload forgot.
+// Reset returns the names of the state objects of s that next does not go on
+// with, because their policy changed, or is disabled or gone: what a reload
+// forgot.
 func (s *Snapshot) Reset(next *Snapshot) []string {
 	var names []string
-	add := func(kind string, has bool, name string) {
-		if has {
-			names = append(names, kind+"/"+name)
-		}
-	}
-	s.state.breakers.dropped(next.state.breakers, func(name string, _ *breaker.State) {
-		_, has := next.state.breakers[name]
-		add(exchange.CircuitBreaker, has, name)
-	})
-	s.state.buckets.dropped(next.state.buckets, func(name string, _ *ratelimit.Buckets) {
-		_, has := next.state.buckets[name]
-		add(exchange.RateLimit, has, name)
-	})
-	s.state.budgets.dropped(next.state.budgets, func(name string, _ *retry.Budget) {
-		_, has := next.state.budgets[name]
-		add("retryBudget", has, name)
-	})
-	s.state.upstreams.dropped(next.state.upstreams, func(name string, _ *upstream.Upstream) {
-		_, has := next.state.upstreams[name]
-		add("pool", has, name)
-	})
-	s.state.keySets.dropped(next.state.keySets, func(_ string, k *authz.KeySet) {
-		has := slices.ContainsFunc(next.KeySets(), func(n *authz.KeySet) bool { return n.Issuer() == k.Issuer() })
-		add(exchange.JWKS, has, k.Issuer())
-	})
+	add := func(kind, name string) { names = append(names, kind+"/"+name) }
+	s.state.breakers.dropped(next.state.breakers, func(name string, _ *breaker.State) { add(exchange.CircuitBreaker, name) })
+	s.state.buckets.dropped(next.state.buckets, func(name string, _ *ratelimit.Buckets) { add(exchange.RateLimit, name) })
+	s.state.budgets.dropped(next.state.budgets, func(name string, _ *retry.Budget) { add("retryBudget", name) })
+	s.state.upstreams.dropped(next.state.upstreams, func(name string, _ *upstream.Upstream) { add("pool", name) })
+	s.state.keySets.dropped(next.state.keySets, func(_ string, k *authz.KeySet) { add(exchange.JWKS, k.Issuer()) })
 	return names
 }
 

@@ -93,6 +93,16 @@ func (g *Gate) Check(r *http.Request) error {
 	return g.limiters[refused].refuse(draws[refused].by, seconds(longest))
 }
 
+// Announce tells of the limits, for an answer that was made without asking
+// them: whose bucket the request would draw from may not be known by then.
+func (g *Gate) Announce(record *exchange.Record) {
+	for _, l := range g.limiters {
+		if !l.shadow {
+			record.AddHeader(policyField, l.fields.policy)
+		}
+	}
+}
+
 // refuse tells the client when every limit of the route would let it by again:
 // sooner would only mean to be refused by the next.
 func (l *Limiter) refuse(by string, after int64) *exchange.Refusal {

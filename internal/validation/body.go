@@ -23,6 +23,7 @@ func (v *Validation) checkBody(r *http.Request) error {
 			ReadCloser: r.Body,
 			left:       v.maxBody,
 			overrun:    v.tooLarge(),
+			shadow:     v.shadow,
 			record:     exchange.From(r.Context()),
 		}
 	}
@@ -34,11 +35,13 @@ func (v *Validation) tooLarge() *exchange.Refusal {
 }
 
 // limiter is a body that ends in overrun where it has more than left bytes.
-// Like any body, it is read by one goroutine at a time.
+// In shadow it only notes it. Like any body, it is read by one goroutine at a
+// time.
 type limiter struct {
 	io.ReadCloser
 	left    int64
 	overrun *exchange.Refusal
+	shadow  bool
 	record  *exchange.Record
 	err     error // of the last Read; it stands
 }
@@ -48,6 +51,9 @@ func (l *limiter) Read(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
+	if l.shadow {
+		return l.pass(p)
+	}
 	// One byte more than is left shows an overrun, and is not delivered.
 	if int64(len(p))-1 > l.left {
 		p = p[:l.left+1]
@@ -56,6 +62,17 @@ func (l *limiter) Read(p []byte) (int, error) {
 	if int64(n) > l.left {
 		n, err = int(l.left), l.overrun
 		l.record.BlameClient(l.overrun)
+	}
+	l.left -= int64(n)
+	l.err = err
+	return n, err
+}
+
+// pass delivers all there is.
+func (l *limiter) pass(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if within := l.left >= 0; within && int64(n) > l.left {
+		l.record.Note(l.overrun.Shadowed())
 	}
 	l.left -= int64(n)
 	l.err = err

@@ -18,9 +18,10 @@ import (
 // Validation is one policy, ready to check requests. It is immutable and safe
 // for concurrent use.
 type Validation struct {
-	name  string
-	line  int
-	allow string // of a 405; as the policy lists the methods
+	name   string
+	line   int
+	shadow bool
+	allow  string // of a 405; as the policy lists the methods
 
 	methods []string
 	maxURL  int64
@@ -35,6 +36,7 @@ func New(name string, c Config) *Validation {
 	return &Validation{
 		name:    name,
 		line:    c.Line,
+		shadow:  c.Mode == exchange.ModeShadow,
 		allow:   strings.Join(c.Methods, ", "),
 		methods: slices.Clone(c.Methods),
 		maxURL:  int64(c.MaxURL),
@@ -55,7 +57,8 @@ func canonical(names []string) []string {
 
 // Check returns nil or a *exchange.Refusal. When the body does not say how
 // long it is, r.Body is replaced by one that ends, in a *exchange.Refusal too,
-// before it has delivered more than MaxBody.
+// before it has delivered more than MaxBody; in shadow, by one that only notes
+// where it would end.
 func (v *Validation) Check(r *http.Request) error {
 	if len(v.methods) > 0 && !slices.Contains(v.methods, r.Method) {
 		// RFC 9110 section 15.5.6 demands Allow.
