@@ -116,21 +116,7 @@ routes: [{name: all, upstream: app, use: {circuitBreaker: quick}}]
 // 10,000 nothing grows any more, however many come.
 func TestSoakClientsThatLeave(t *testing.T) {
 	const each, rounds = 10_000, 6
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/hangs":
-			<-r.Context().Done()
-		case "/streams":
-			for r.Context().Err() == nil {
-				if _, err := w.Write(make([]byte, 4<<10)); err != nil {
-					return
-				}
-			}
-		default:
-			_, _ = io.Copy(io.Discard, r.Body)
-			fmt.Fprint(w, "well")
-		}
-	}))
+	upstream := httptest.NewServer(http.HandlerFunc(withoutEnd))
 	defer upstream.Close()
 	// Idle connections are no leak: they shall be gone soon.
 	r := run(t, strings.Replace(minimal(upstream.URL), "endpoints:", "pool: {idleTimeout: 500ms}, endpoints:", 1))
@@ -151,12 +137,12 @@ func TestSoakClientsThatLeave(t *testing.T) {
 		t.Logf("after %6d    %v", (1+i)*each, after[i])
 	}
 	// The first ones filled the pools, and do not count.
-	if grown := (after[rounds].live - after[0].live) / (rounds * each); grown > 32 {
+	if grown := (after[rounds].live - after[0].live) / (rounds * each); grown > 16 {
 		t.Errorf("each client leaves %.0f bytes on the heap", grown)
 	}
 	resident := func(a, b held) int { return cmp.Compare(a.resident, b.resident) }
 	early, late := slices.MaxFunc(after[:rounds/2], resident), slices.MinFunc(after[1+rounds/2:], resident)
-	if late.resident > early.resident+(4<<20) {
+	if late.resident > 1.5*early.resident { // it depends on when garbage is collected, too
 		t.Errorf("the process has %s at least in the later rounds, and %s at most in the earlier ones", mib(late.resident), mib(early.resident))
 	}
 	if _, text := ask(t, "GET", r.telemetry+"/metrics", ""); strings.Contains(text, `sidecar_circuit_breaker_state{name="default@app",state="open"} 1`) {
@@ -168,16 +154,49 @@ func TestSoakClientsThatLeave(t *testing.T) {
 	}
 }
 
+// withoutEnd answers so that a client can leave in the middle.
+func withoutEnd(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/hangs":
+		<-r.Context().Done()
+	case "/streams":
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 4<<10)); err != nil {
+				return
+			}
+		}
+	case "/echoes":
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(c, c)
+		c.Close()
+	default:
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, "well")
+	}
+}
+
 // leave has n clients come and leave in the middle, and returns when the
 // sidecar has done with them.
 func leave(t *testing.T, r *running, n int) {
 	t.Helper()
-	requests := []string{
-		"GET /hangs HTTP/1.1\r\nHost: h\r\n\r\n",
-		"GET /streams HTTP/1.1\r\nHost: h\r\n\r\n",
-		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nnot all of it",
-		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-		"GET / HTTP/1.1\r\nHo",
+	const moment, answer = 5 * time.Millisecond, time.Second
+	requests := []struct {
+		text string
+		wait time.Duration // of those that wait
+	}{
+		{"GET /hangs HTTP/1.1\r\nHost: h\r\n\r\n", moment},
+		{"GET /streams HTTP/1.1\r\nHost: h\r\n\r\n", answer},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nnot all of it", moment},
+		{"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", moment},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("more than is buffered", 5_000), moment},
+		{"GET /echoes HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello", answer},
+		{"GET / HTTP/1.1\r\nHo", moment},
 	}
 	var clients sync.WaitGroup
 	next := make(chan int)
@@ -189,9 +208,10 @@ func leave(t *testing.T, r *running, n int) {
 					t.Error(err)
 					continue
 				}
-				fmt.Fprint(c, requests[i%len(requests)])
-				if i%2 == 0 { // some are seen to arrive
-					_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+				request := requests[i%len(requests)]
+				fmt.Fprint(c, request.text)
+				if i%2 == 0 { // the others leave at once
+					_ = c.SetReadDeadline(time.Now().Add(request.wait))
 					_, _ = c.Read(make([]byte, 1<<10))
 				}
 				if i%3 == 0 { // some reset the connection
@@ -238,15 +258,11 @@ func holds(t *testing.T, r *running) (h held) {
 // two what was in pools. Being asked is what makes the garbage.
 func collected(t *testing.T, r *running) held {
 	t.Helper()
-	least := holds(t, r)
-	for last, n := least, 0; n < 5; {
-		now := holds(t, r)
-		if now.collections == last.collections {
-			continue
-		}
-		if last, n = now, n+1; now.live < least.live {
-			least = now
+	var all []held
+	for last := holds(t, r); len(all) < 5; {
+		if now := holds(t, r); now.collections > last.collections {
+			all, last = append(all, now), now
 		}
 	}
-	return least
+	return slices.MinFunc(all, func(a, b held) int { return cmp.Compare(a.live, b.live) })
 }

@@ -209,6 +209,49 @@ func TestReadinessWaitsForKeysOnlyForAWhile(t *testing.T) {
 	}
 }
 
+// A shadow refuses nobody for want of keys.
+func TestReadinessWaitsForNoKeysOfAShadow(t *testing.T) {
+	hang := make(chan struct{})
+	issuer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer issuer.Close()
+	defer close(hang)
+	// Two policies that believe one issuer, and share its keys.
+	text := func(users, others string) string {
+		believe := `issuers: [{issuer: sidecar, jwksURL: "` + issuer.URL + `"}]}`
+		return strings.NewReplacer(
+			"users: {issuers: [{issuer: sidecar, secretFile: key}]}",
+			"users: {mode: "+users+", "+believe+", others: {mode: "+others+", clockSkew: 10s, "+believe,
+			"use: {circuitBreaker: standard,", "use: {authn: others, circuitBreaker: standard,",
+		).Replace(shop)
+	}
+	tests := []struct {
+		users, others string
+		needed        bool
+	}{
+		{"shadow", "shadow", false},
+		{"enforce", "shadow", true},
+		{"shadow", "enforce", true},
+		{"shadow", "disabled", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.users+" and "+tt.others, func(t *testing.T) {
+			h := newHouse(t)
+			h.apply(t, text(tt.users, tt.others))
+			h.health.Started()
+			s := h.Proxy.Snapshot()
+			sets := s.KeySets()
+			if len(sets) != 1 || s.Needs(sets[0]) != tt.needed {
+				t.Errorf("%d key sets, want 1, and it needed: %t", len(sets), tt.needed)
+			}
+			if tt.needed {
+				wantHealth(t, Telemetry(h.health, noMetrics), Degraded, 200, 503, []string{"the keys of issuer sidecar were not fetched yet"})
+			} else {
+				wantHealth(t, Telemetry(h.health, noMetrics), Healthy, 200, 200, nil)
+			}
+		})
+	}
+}
+
 func TestReadinessDoesNotWaitForKeysThatAreThere(t *testing.T) {
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"keys":[{"kty":"EC","crv":"P-256",`+

@@ -195,6 +195,8 @@ func FuzzEnd(f *testing.F) {
 	f.Add("/v1/orders", "GET", "api.example.com", "X-Client", "web", "detail")
 	f.Add("/a\"}\n{\"level\":\"ERROR\"", "G\rT", "\x00", "X\n", "\u2028</script>", "\\")
 	f.Add("/\xff\xfe\xc3", "\x7f", "\xed\xa0\x80", "", "\x1b[31m", "\xf4\x90\x80\x80")
+	f.Add("/", "GET", "h", "Referer", "https://shop.example/?s3cret", "")
+	f.Add("/", "GET", "h", "x_api_key", "s3cret", "")
 	f.Fuzz(func(t *testing.T, path, method, host, name, value, detail string) {
 		r := with(
 			func(r *exchange.Record) {
@@ -218,14 +220,11 @@ func FuzzEnd(f *testing.F) {
 		if err := json.Unmarshal([]byte(got), &have); err != nil {
 			t.Fatalf("line = %q: %v", got, err)
 		}
-		shown := []string{value}
-		if New(io.Discard, c).settings.Load().redact[http.CanonicalHeaderKey(name)] {
-			shown = []string{"***"}
-		}
+		shown := New(io.Discard, c).settings.Load().redacted(http.Header{name: {value}})
 		plain, err := json.Marshal(fields{
 			Path: path, Method: method, Host: host,
 			Decisions: []note{{Kind: exchange.Validation, Outcome: exchange.Refuse, Detail: detail}},
-			Headers:   map[string][]string{name: shown},
+			Headers:   shown,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -248,5 +247,33 @@ func TestTimeIsWhenTheLastByteHadGone(t *testing.T) {
 	r := with(func(r *exchange.Record) { r.Took = time.Hour })
 	if got, want := line(t, defaults(), r), `{"time":"2026-03-01T13:00:00Z"`; !strings.HasPrefix(got, want) {
 		t.Errorf("line = %q, want it to begin with %s", got, want)
+	}
+}
+
+// What may be secret is so however it is spelled, and wherever it stands.
+func TestSecretsAreFoundInEverySpelling(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"X_Api_Key", "s3cret", "***"},
+		{"x_api-key", "s3cret", "***"},
+		{"Proxy_authorization", "s3cret", "***"},
+		{"SET_COOKIE", "s3cret", "***"},
+		{"Referer", "https://shop.example/cart?token=s3cret", "https://shop.example/cart"},
+		{"referer", "https://shop.example/cart?token=s3cret?s3cret", "https://shop.example/cart"},
+		{"Referer", "https://shop.example/cart", "https://shop.example/cart"},
+		{"X_Api", "no?secret", "no?secret"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := defaults()
+			c.Level = "debug"
+			var got struct{ Headers http.Header }
+			r := with(func(r *exchange.Record) { r.RequestHeader = http.Header{tt.name: {tt.value}} })
+			if err := json.Unmarshal([]byte(line(t, c, r)), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(http.Header{tt.name: {tt.want}}, got.Headers); diff != "" {
+				t.Errorf("headers (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -130,6 +130,11 @@ func noise(message string) bool {
 	for _, prefix := range []string{
 		"http: TLS handshake error",
 		"http: URL query contains semicolon",
+		"http2: server connection error from",
+		"http2: server closing client connection",
+		"http2: server: error reading preface from client",
+		"http2: received GOAWAY",
+		"timeout waiting for SETTINGS frames from",
 		"suppressing panic",
 		"httputil: ReverseProxy read error during body copy",
 	} {

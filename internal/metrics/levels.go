@@ -14,7 +14,8 @@ const (
 )
 
 // Levels is what is, at this moment. Names are those of the policy file and
-// come once in each list.
+// come once in each list. Breakers and faults in shadow are left out: an alert
+// on an open breaker must not need to know that some refuse nothing.
 type Levels struct {
 	Policy   string // the hash of the policy file that holds; empty for none
 	Breakers []BreakerLevel
@@ -54,9 +55,9 @@ var (
 	configInfo = level("config_info",
 		"The SHA-256 of the policy file that holds; always 1.", "hash")
 	breakerState = level("circuit_breaker_state",
-		"Whether the circuit breaker is in the state: 1 for one state, 0 for the others.", "name", "state")
+		"Whether the circuit breaker is in the state: 1 for one state, 0 for the others. One in shadow has no series.", "name", "state")
 	faultActive = level("fault_active",
-		"Whether the fault is switched on.", "name")
+		"Whether the fault is switched on. One in shadow has no series.", "name")
 	budgetRemaining = level("retry_budget_remaining",
 		"How many calls to the upstream could be repeated now.", "upstream")
 	jwksLastSuccess = level("jwks_last_success_timestamp_seconds",

@@ -81,7 +81,7 @@ func New(build BuildInfo) *Metrics {
 		registry: prometheus.NewRegistry(),
 		vectors:  newVectors(),
 		transitions: counters("circuit_breaker_transitions_total",
-			"Changes of state of each circuit breaker.",
+			"Changes of state of each circuit breaker that is not in shadow.",
 			"name", "from", "to"),
 		reloadOK: prometheus.NewGauge(gauge("config_last_reload_successful",
 			"Whether the last attempt to load the policy file succeeded.")),

@@ -350,6 +350,7 @@ func TestTransitionsBeginAtZero(t *testing.T) {
 	}
 	for _, e := range []exchange.Event{
 		{Kind: exchange.CircuitBreaker, Name: "b", From: "closed", To: "open"},
+		{Kind: exchange.CircuitBreaker, Name: "b", From: "closed", To: "open", Shadow: true},
 		{Kind: exchange.Fault, Name: "b", From: "closed", To: "open"},
 		{Kind: "reload", Name: "b"},
 	} {

@@ -50,9 +50,10 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	}
 }
 
-// Event counts a breaker's transitions. It never objects.
+// Event counts the transitions of a breaker that is not in shadow. It never
+// objects.
 func (m *Metrics) Event(e exchange.Event) error {
-	if e.Kind == exchange.CircuitBreaker {
+	if e.Kind == exchange.CircuitBreaker && !e.Shadow {
 		m.transitions.WithLabelValues(e.Name, e.From, e.To).Inc()
 	}
 	return nil
