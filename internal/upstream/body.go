@@ -12,6 +12,10 @@ func (u *Upstream) endWith(resp *http.Response) {
 		u.end()
 		return
 	}
+	if s, ok := resp.Body.(*stream); ok {
+		s.upstream = u
+		return
+	}
 	b := &body{ReadCloser: resp.Body, upstream: u}
 	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body = &upgraded{body: b, Writer: rwc}

@@ -88,14 +88,11 @@ func (c *call) progress() progress {
 	return unsent
 }
 
-// connectionOptions returns what the response's Connection header said.
-func (c *call) connectionOptions() string {
+// connection returns what the response came over; nil if that speaks HTTP/2.
+func (c *call) connection() *conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn == nil {
-		return ""
-	}
-	return c.conn.options()
+	return c.conn
 }
 
 // progress is how far a call has come.
@@ -103,6 +100,7 @@ type progress int
 
 const (
 	unsent     progress = iota // net/http would not send the request
+	uploading                  // the client's body is read; there is no connection yet
 	connecting                 // to the endpoint; nothing was written
 	connected                  // to the endpoint; nothing was written
 	wrote                      // the endpoint may have seen the request

@@ -16,6 +16,12 @@ const (
 	H2C   = "h2c"
 )
 
+// How requests to an upstream are carried.
+const (
+	Direct   = "direct"
+	Standard = "standard"
+)
+
 // Config is an upstream: one service and how to call it.
 type Config struct {
 	Line int `yaml:"-"`
@@ -27,6 +33,12 @@ type Config struct {
 	// Protocol is what http:// endpoints speak: http1, the default, or h2c
 	// (HTTP/2 without TLS, as gRPC servers do). https:// endpoints negotiate.
 	Protocol string `yaml:"protocol"`
+
+	// Transport is how http:// endpoints that speak http1 are called: direct,
+	// the default, which costs least; or standard, with Go's own client, which
+	// carries everything out of the ordinary also under direct: upgrades,
+	// trailers, request bodies of unknown length or of more than 64 KiB.
+	Transport string `yaml:"transport"`
 
 	Pool Pool `yaml:"pool"`
 
@@ -60,7 +72,7 @@ type Pool struct {
 // SetDefaults fills c with what is not said.
 func (c *Config) SetDefaults() {
 	*c = Config{
-		Line: c.Line, Protocol: HTTP1, PreserveHost: true,
+		Line: c.Line, Protocol: HTTP1, Transport: Direct, PreserveHost: true,
 		Pool: Pool{ConnectTimeout: time.Second, MaxIdle: 256, IdleTimeout: 4 * time.Second},
 	}
 }
@@ -82,6 +94,7 @@ func (c *Config) Validate(report exchange.Report) {
 	}
 	exchange.OneOf(report, "protocol", c.Protocol, HTTP1, H2C)
 	exchange.Between(report, "pool.connectTimeout", c.Pool.ConnectTimeout, time.Millisecond, time.Minute)
+	exchange.OneOf(report, "transport", c.Transport, Direct, Standard)
 	exchange.Range(report, "pool.maxIdle", c.Pool.MaxIdle, 0, 100_000)
 	exchange.Between(report, "pool.idleTimeout", c.Pool.IdleTimeout, 100*time.Millisecond, time.Hour)
 }

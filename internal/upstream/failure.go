@@ -13,20 +13,20 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// failure returns what err, an error of net/http's Transport, means.
-func (c *call) failure(ctx context.Context, host string, err error) error {
+// failure returns what err means to a call of host that had come as far as p.
+func failure(ctx context.Context, host string, p progress, err error) error {
 	if ended := endedBy(ctx, err); ended != nil {
 		return ended
 	}
-	progress, record := c.progress(), exchange.From(ctx)
-	if progress == unsent && ctx.Err() == nil {
+	record := exchange.From(ctx)
+	if p == unsent && ctx.Err() == nil {
 		record.BlameClient(&exchange.Refusal{
 			Kind: exchange.ByClient, Reason: exchange.ClientBody, Detail: "the request cannot be forwarded as it is",
 		})
 	}
 	kind := exchange.FailedClient
 	if record.ClientFault() == nil {
-		kind = progress.kind(ctx, err)
+		kind = p.kind(ctx, err)
 	}
 	return &exchange.Failure{Kind: kind, Err: &callError{host, err}}
 }
@@ -56,7 +56,7 @@ func (p progress) kind(ctx context.Context, err error) exchange.FailureKind {
 		}
 		// Whoever else ends a call has waited long enough for it.
 		return exchange.FailedTimeout
-	case p == unsent, errors.As(err, new(*http.MaxBytesError)):
+	case p == unsent, p == uploading, errors.As(err, new(*http.MaxBytesError)):
 		return exchange.FailedClient
 	case p == connecting:
 		return exchange.FailedConnect

@@ -27,71 +27,75 @@ func resets(c *net.TCPConn, requests *bufio.Reader) {
 }
 
 func TestFailuresTellWhatHappened(t *testing.T) {
-	tests := []struct {
-		name   string
-		server script
-		want   exchange.FailureKind
-	}{
-		{"closed after the request", answers(""), exchange.FailedReset},
-		{"reset after the request", resets, exchange.FailedReset},
-		{"closed in the status line", answers("HTTP/1.1 20"), exchange.FailedReset},
-		{"closed in the head", answers("HTTP/1.1 200 OK\r\nContent-"), exchange.FailedReset},
-		{"no HTTP", answers("220 mail.example.com ESMTP\r\n\r\n"), exchange.FailedProtocol},
-		{"an unknown version", answers("HTTP/x 200 OK\r\n\r\n"), exchange.FailedProtocol},
-		{"a status of two digits", answers("HTTP/1.1 20 OK\r\n\r\n"), exchange.FailedProtocol},
-		{"a field without a colon", answers("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"), exchange.FailedProtocol},
-		{"two lengths", answers("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), exchange.FailedProtocol},
-		{"a length that is none", answers("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), exchange.FailedProtocol},
-		{"an unknown transfer coding", answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: zip\r\n\r\n"), exchange.FailedProtocol},
-		{"a head without end", answers("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxResponseHeader)), exchange.FailedProtocol},
-		{"interim responses without end", answers(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxResponseHeader/10)), exchange.FailedProtocol},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			u := to(t, nil, raw(t, tt.server))
-			_, err := u.RoundTrip(request("POST", "/?token=secret", "hello").Request)
-			if got := kindOf(t, err); got != tt.want {
-				t.Errorf("kind = %q, want %q (%v)", got, tt.want, err)
-			}
-			if text := err.Error(); strings.Contains(text, "secret") || len(text) > 200 {
-				t.Errorf("error tells too much: %q", text)
-			}
-			if got := u.InFlight(); got != 0 {
-				t.Errorf("InFlight = %d, want 0", got)
-			}
-		})
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := []struct {
+			name   string
+			server script
+			want   exchange.FailureKind
+		}{
+			{"closed after the request", answers(""), exchange.FailedReset},
+			{"reset after the request", resets, exchange.FailedReset},
+			{"closed in the status line", answers("HTTP/1.1 20"), exchange.FailedReset},
+			{"closed in the head", answers("HTTP/1.1 200 OK\r\nContent-"), exchange.FailedReset},
+			{"no HTTP", answers("220 mail.example.com ESMTP\r\n\r\n"), exchange.FailedProtocol},
+			{"an unknown version", answers("HTTP/x 200 OK\r\n\r\n"), exchange.FailedProtocol},
+			{"a status of two digits", answers("HTTP/1.1 20 OK\r\n\r\n"), exchange.FailedProtocol},
+			{"a field without a colon", answers("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"), exchange.FailedProtocol},
+			{"two lengths", answers("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), exchange.FailedProtocol},
+			{"a length that is none", answers("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), exchange.FailedProtocol},
+			{"an unknown transfer coding", answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: zip\r\n\r\n"), exchange.FailedProtocol},
+			{"a head without end", answers("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxResponseHeader)), exchange.FailedProtocol},
+			{"interim responses without end", answers(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxResponseHeader/10)), exchange.FailedProtocol},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				u := to(t, nil, raw(t, tt.server))
+				_, err := u.RoundTrip(request("POST", "/?token=secret", "hello").Request)
+				if got := kindOf(t, err); got != tt.want {
+					t.Errorf("kind = %q, want %q (%v)", got, tt.want, err)
+				}
+				if text := err.Error(); strings.Contains(text, "secret") || len(text) > 200 {
+					t.Errorf("error tells too much: %q", text)
+				}
+				if got := u.InFlight(); got != 0 {
+					t.Errorf("InFlight = %d, want 0", got)
+				}
+			})
+		}
+	})
 }
 
 func TestConnectFailures(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing := "http://" + l.Addr().String()
-	l.Close()
-	tls := func(url string) string { return strings.Replace(url, "http:", "https:", 1) }
-	tests := []struct{ name, url string }{
-		{"nobody listens", refusing},
-		{"no port of that number", "http://127.0.0.1:99999"},
-		{"no TLS", tls(raw(t, func(c *net.TCPConn, _ *bufio.Reader) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }))},
-		{"closed in the TLS handshake", tls(raw(t, func(*net.TCPConn, *bufio.Reader) {}))},
-		{"a TLS handshake that hangs", tls(raw(t, hangs))},
-		{"an untrusted certificate", handle(t, startTLS, nil).URL},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			u := to(t, func(c *Config) {
-				if strings.Contains(tt.name, "hangs") {
-					c.Pool.ConnectTimeout = time.Millisecond
+	eachTransport(t, func(t *testing.T, to maker) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		refusing := "http://" + l.Addr().String()
+		l.Close()
+		tls := func(url string) string { return strings.Replace(url, "http:", "https:", 1) }
+		tests := []struct{ name, url string }{
+			{"nobody listens", refusing},
+			{"no port of that number", "http://127.0.0.1:99999"},
+			{"no TLS", tls(raw(t, func(c *net.TCPConn, _ *bufio.Reader) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }))},
+			{"closed in the TLS handshake", tls(raw(t, func(*net.TCPConn, *bufio.Reader) {}))},
+			{"a TLS handshake that hangs", tls(raw(t, hangs))},
+			{"an untrusted certificate", handle(t, startTLS, nil).URL},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				u := to(t, func(c *Config) {
+					if strings.Contains(tt.name, "hangs") {
+						c.Pool.ConnectTimeout = time.Millisecond
+					}
+				}, tt.url)
+				_, err := u.RoundTrip(request("POST", "/", "hello").Request)
+				if got := kindOf(t, err); got != exchange.FailedConnect {
+					t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedConnect, err)
 				}
-			}, tt.url)
-			_, err := u.RoundTrip(request("POST", "/", "hello").Request)
-			if got := kindOf(t, err); got != exchange.FailedConnect {
-				t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedConnect, err)
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 // deadConn breaks at the first byte that is written.
@@ -106,18 +110,19 @@ func dead(dial func(context.Context, string, string) (net.Conn, error)) func(con
 		if err != nil {
 			return nil, err
 		}
-		return &conn{Conn: deadConn{c}}, nil
+		return deadConn{c}, nil
 	}
 }
 
 func TestABreakBeforeTheFirstByteIsResetBeforeRequest(t *testing.T) {
-	u := to(t, nil, raw(t, hangs))
-	transport := u.endpoints[0].transport
-	transport.DialContext = dead(transport.DialContext)
-	_, err := u.RoundTrip(request("POST", "/", "hello").Request)
-	if got := kindOf(t, err); got != exchange.FailedBeforeRequest {
-		t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedBeforeRequest, err)
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		u := to(t, nil, raw(t, hangs))
+		u.transports.dialTCP = dead((&net.Dialer{}).DialContext)
+		_, err := u.RoundTrip(request("POST", "/", "hello").Request)
+		if got := kindOf(t, err); got != exchange.FailedBeforeRequest {
+			t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedBeforeRequest, err)
+		}
+	})
 }
 
 func TestWhoEndsACallIsTold(t *testing.T) {
@@ -137,12 +142,12 @@ func TestWhoEndsACallIsTold(t *testing.T) {
 		{"a refusal", refusal, "", true},
 	}
 	for _, tt := range tests {
-		for _, protocol := range []string{HTTP1, H2C} {
+		for protocol, way := range ways {
 			t.Run(tt.name+" over "+protocol, func(t *testing.T) {
 				arrived := make(chan struct{})
-				start := startH2C
-				if protocol == HTTP1 {
-					start = (*httptest.Server).Start
+				start := (*httptest.Server).Start
+				if protocol == H2C {
+					start = startH2C
 				}
 				srv := handle(t, start, func(_ http.ResponseWriter, r *http.Request) {
 					close(arrived)
@@ -154,7 +159,7 @@ func TestWhoEndsACallIsTold(t *testing.T) {
 					<-arrived
 					cancel(tt.cause)
 				}()
-				u := to(t, func(c *Config) { c.Protocol = protocol }, srv.URL)
+				u := to(t, way, srv.URL)
 				_, err := u.RoundTrip(s.WithContext(ctx))
 				if tt.same {
 					if err != tt.cause {
@@ -169,12 +174,14 @@ func TestWhoEndsACallIsTold(t *testing.T) {
 }
 
 func TestADeadlineThatHasPassedIsATimeout(t *testing.T) {
-	ctx, cancel := context.WithDeadline(context.Background(), time.Now())
-	defer cancel()
-	_, err := to(t, nil, raw(t, hangs)).RoundTrip(request("GET", "/", "").WithContext(ctx))
-	if got := kindOf(t, err); got != exchange.FailedTimeout {
-		t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedTimeout, err)
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		ctx, cancel := context.WithDeadline(context.Background(), time.Now())
+		defer cancel()
+		_, err := to(t, nil, raw(t, hangs)).RoundTrip(request("GET", "/", "").WithContext(ctx))
+		if got := kindOf(t, err); got != exchange.FailedTimeout {
+			t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedTimeout, err)
+		}
+	})
 }
 
 // badBody is a client's body that fails as observe sees it fail.
@@ -193,64 +200,68 @@ func (b badBody) Read([]byte) (int, error) {
 func (badBody) Close() error { return nil }
 
 func TestTheClientsFaultIsTheClients(t *testing.T) {
-	tests := []struct {
-		name   string
-		change func(s *sent)
-	}{
-		{"a body that fails", func(s *sent) { s.Body = badBody{s.record, io.ErrUnexpectedEOF} }},
-		{"a body that is too large", func(s *sent) { s.Body = badBody{nil, &http.MaxBytesError{Limit: 1}} }},
-		{"a trailer that nobody can send", func(s *sent) { s.Trailer = http.Header{"a b": nil} }},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := request("POST", "/", "hello")
-			s.ContentLength = -1
-			tt.change(&s)
-			_, err := to(t, nil, raw(t, hangs)).RoundTrip(s.Request)
-			if got := kindOf(t, err); got != exchange.FailedClient {
-				t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedClient, err)
-			}
-			if tt.name == "a trailer that nobody can send" && s.record.ClientFault() == nil {
-				t.Error("the client is not blamed: it would hear nothing of it")
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := []struct {
+			name   string
+			change func(s *sent)
+		}{
+			{"a body that fails", func(s *sent) { s.Body = badBody{s.record, io.ErrUnexpectedEOF} }},
+			{"a body that is too large", func(s *sent) { s.Body = badBody{nil, &http.MaxBytesError{Limit: 1}} }},
+			{"a trailer that nobody can send", func(s *sent) { s.Trailer = http.Header{"a b": nil} }},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				s := request("POST", "/", "hello")
+				s.ContentLength = -1
+				tt.change(&s)
+				_, err := to(t, nil, raw(t, hangs)).RoundTrip(s.Request)
+				if got := kindOf(t, err); got != exchange.FailedClient {
+					t.Errorf("kind = %q, want %q (%v)", got, exchange.FailedClient, err)
+				}
+				if tt.name == "a trailer that nobody can send" && s.record.ClientFault() == nil {
+					t.Error("the client is not blamed: it would hear nothing of it")
+				}
+			})
+		}
+		t.Run("a refusal of the body comes back", func(t *testing.T) {
+			s, want := request("POST", "/", "hello"), &exchange.Refusal{Kind: exchange.Validation, Reason: exchange.BodyTooLarge}
+			s.Body = badBody{nil, want}
+			if _, err := to(t, nil, raw(t, hangs)).RoundTrip(s.Request); err != want {
+				t.Errorf("error = %v, want the refusal itself", err)
 			}
 		})
-	}
-	t.Run("a refusal of the body comes back", func(t *testing.T) {
-		s, want := request("POST", "/", "hello"), &exchange.Refusal{Kind: exchange.Validation, Reason: exchange.BodyTooLarge}
-		s.Body = badBody{nil, want}
-		if _, err := to(t, nil, raw(t, hangs)).RoundTrip(s.Request); err != want {
-			t.Errorf("error = %v, want the refusal itself", err)
-		}
 	})
 }
 
 func TestABodyThatBreaksIsAnErrorOfRead(t *testing.T) {
-	tests := map[string]string{
-		"too short": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-		"bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxyz\r\n",
-		"no end":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-	}
-	for name, text := range tests {
-		t.Run(name, func(t *testing.T) {
-			u := to(t, nil, raw(t, answers(text)))
-			resp, err := u.RoundTrip(request("GET", "/", "").Request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(resp.Body)
-			if string(body) != "half" || err == nil {
-				t.Errorf("body = %q, %v, want half and an error", body, err)
-			}
-			if got := u.InFlight(); got != 1 {
-				t.Errorf("InFlight = %d, want 1 until the body is closed", got)
-			}
-			resp.Body.Close()
-			resp.Body.Close()
-			if got := u.InFlight(); got != 0 {
-				t.Errorf("InFlight = %d, want 0", got)
-			}
-		})
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := map[string]string{
+			"too short": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+			"bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxyz\r\n",
+			"no end":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+		}
+		for name, text := range tests {
+			t.Run(name, func(t *testing.T) {
+				u := to(t, nil, raw(t, answers(text)))
+				resp, err := u.RoundTrip(request("GET", "/", "").Request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				if string(body) != "half" || err == nil {
+					t.Errorf("body = %q, %v, want half and an error", body, err)
+				}
+				if got := u.InFlight(); got != 1 {
+					t.Errorf("InFlight = %d, want 1 until the body is closed", got)
+				}
+				resp.Body.Close()
+				resp.Body.Close()
+				if got := u.InFlight(); got != 0 {
+					t.Errorf("InFlight = %d, want 0", got)
+				}
+			})
+		}
+	})
 }
 
 // frames is a server that speaks HTTP/2 as far as the first request, and then

@@ -77,8 +77,9 @@ func (h *head) take(line []byte) (ended bool) {
 }
 
 // stripNamed removes the fields that the Connection header of resp names: they
-// were meant for us alone. A 101 keeps the two that make it one.
-func stripNamed(resp *http.Response, c *call) {
+// were meant for us alone. A 101 keeps the two that make it one. c is what resp
+// came over; nil if that speaks HTTP/2.
+func stripNamed(resp *http.Response, c *conn) {
 	switched := resp.StatusCode == http.StatusSwitchingProtocols
 	strip := func(options string) {
 		for name := range strings.SplitSeq(options, ",") {
@@ -92,8 +93,8 @@ func stripNamed(resp *http.Response, c *call) {
 	for _, options := range values {
 		strip(options)
 	}
-	if !told && resp.Close {
-		strip(c.connectionOptions())
+	if !told && resp.Close && c != nil {
+		strip(c.options())
 	}
 	if !switched {
 		delete(resp.Header, "Connection")

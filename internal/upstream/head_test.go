@@ -15,51 +15,53 @@ import (
 )
 
 func TestWhatConnectionNamesGoesNoFurther(t *testing.T) {
-	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Hop: 1\r\nX-End: 1\r\n"
-	tests := []struct{ name, text, want string }{
-		{"nothing named", ok + "\r\n", "Content-Length X-End X-Hop"},
-		{"beside keep-alive", ok + "Connection: keep-alive, X-Hop\r\n\r\n", "Content-Length X-End"},
-		{"beside close", ok + "Connection: close, X-Hop\r\n\r\n", "Content-Length X-End"},
-		{"before close, in any case", ok + "CONNECTION:x-hop ,\tclose\r\n\r\n", "Content-Length X-End"},
-		{"in another field than close", ok + "Connection: x-hop\r\nA: b\r\nConnection: close\r\n\r\n", "A Content-Length X-End"},
-		{"in a folded line", ok + "Connection: close,\r\n\tX-Hop\r\n\r\n", "Content-Length X-End"},
-		{"with lines that end in LF alone", strings.ReplaceAll(ok+"Connection: close, X-Hop\r\n\r\n", "\r", ""), "Content-Length X-End"},
-		{"close alone", ok + "Connection: close\r\n\r\n", "Content-Length X-End X-Hop"},
-		{"a field of that name in a body", "HTTP/1.1 200 OK\r\nConnection: close\r\nX-Hop: 1\r\n\r\nConnection: X-Hop\r\n\r\n", "X-Hop"},
-		{"after an interim response that names another", "HTTP/1.1 103 Early Hints\r\nConnection: X-End\r\n\r\n" + ok + "Connection: close, X-Hop\r\n\r\n", "Content-Length X-End"},
-		{"by HTTP/1.0", "HTTP/1.0 200 OK\r\nX-Hop: 1\r\nConnection: close, X-Hop\r\n\r\n", ""},
-	}
-	split := map[string]func(io.Writer, string){
-		"at once": func(w io.Writer, text string) { io.WriteString(w, text) },
-		"byte by byte": func(w io.Writer, text string) {
-			for i := range text {
-				io.WriteString(w, text[i:i+1])
-			}
-		},
-	}
-	for _, tt := range tests {
-		for how, write := range split {
-			t.Run(tt.name+" "+how, func(t *testing.T) {
-				u := to(t, nil, raw(t, func(c *net.TCPConn, in *bufio.Reader) {
-					for {
-						if _, err := readRequest(in); err != nil {
-							return
-						}
-						write(c, tt.text)
-						if tt.name == "a field of that name in a body" || tt.name == "by HTTP/1.0" {
-							return
-						}
-					}
-				}))
-				for range 2 { // the second time over the same connection, if it is kept
-					resp, _ := get(t, u, request("GET", "/", ""))
-					if got := fields(resp.Header); got != tt.want {
-						t.Errorf("fields = %q, want %q", got, tt.want)
-					}
-				}
-			})
+	eachTransport(t, func(t *testing.T, to maker) {
+		const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Hop: 1\r\nX-End: 1\r\n"
+		tests := []struct{ name, text, want string }{
+			{"nothing named", ok + "\r\n", "Content-Length X-End X-Hop"},
+			{"beside keep-alive", ok + "Connection: keep-alive, X-Hop\r\n\r\n", "Content-Length X-End"},
+			{"beside close", ok + "Connection: close, X-Hop\r\n\r\n", "Content-Length X-End"},
+			{"before close, in any case", ok + "CONNECTION:x-hop ,\tclose\r\n\r\n", "Content-Length X-End"},
+			{"in another field than close", ok + "Connection: x-hop\r\nA: b\r\nConnection: close\r\n\r\n", "A Content-Length X-End"},
+			{"in a folded line", ok + "Connection: close,\r\n\tX-Hop\r\n\r\n", "Content-Length X-End"},
+			{"with lines that end in LF alone", strings.ReplaceAll(ok+"Connection: close, X-Hop\r\n\r\n", "\r", ""), "Content-Length X-End"},
+			{"close alone", ok + "Connection: close\r\n\r\n", "Content-Length X-End X-Hop"},
+			{"a field of that name in a body", "HTTP/1.1 200 OK\r\nConnection: close\r\nX-Hop: 1\r\n\r\nConnection: X-Hop\r\n\r\n", "X-Hop"},
+			{"after an interim response that names another", "HTTP/1.1 103 Early Hints\r\nConnection: X-End\r\n\r\n" + ok + "Connection: close, X-Hop\r\n\r\n", "Content-Length X-End"},
+			{"by HTTP/1.0", "HTTP/1.0 200 OK\r\nX-Hop: 1\r\nConnection: close, X-Hop\r\n\r\n", ""},
 		}
-	}
+		split := map[string]func(io.Writer, string){
+			"at once": func(w io.Writer, text string) { io.WriteString(w, text) },
+			"byte by byte": func(w io.Writer, text string) {
+				for i := range text {
+					io.WriteString(w, text[i:i+1])
+				}
+			},
+		}
+		for _, tt := range tests {
+			for how, write := range split {
+				t.Run(tt.name+" "+how, func(t *testing.T) {
+					u := to(t, nil, raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+						for {
+							if _, err := readRequest(in); err != nil {
+								return
+							}
+							write(c, tt.text)
+							if tt.name == "a field of that name in a body" || tt.name == "by HTTP/1.0" {
+								return
+							}
+						}
+					}))
+					for range 2 { // the second time over the same connection, if it is kept
+						resp, _ := get(t, u, request("GET", "/", ""))
+						if got := fields(resp.Header); got != tt.want {
+							t.Errorf("fields = %q, want %q", got, tt.want)
+						}
+					}
+				})
+			}
+		}
+	})
 }
 
 // fields returns the names of h, sorted.

@@ -28,6 +28,34 @@ func to(t testing.TB, change func(*Config), urls ...string) *Upstream {
 	return u
 }
 
+// ways are those in which calls go to an http:// endpoint.
+var ways = map[string]func(*Config){
+	HTTP1:    nil,
+	Standard: func(c *Config) { c.Transport = Standard },
+	H2C:      func(c *Config) { c.Protocol = H2C },
+}
+
+// maker is what to is.
+type maker func(t testing.TB, change func(*Config), urls ...string) *Upstream
+
+// eachTransport runs test with upstreams that call directly, and by net/http.
+func eachTransport(t *testing.T, test func(t *testing.T, to maker)) {
+	t.Helper()
+	for _, transport := range []string{Direct, Standard} {
+		t.Run(transport, func(t *testing.T) {
+			test(t, func(t testing.TB, change func(*Config), urls ...string) *Upstream {
+				t.Helper()
+				return to(t, func(c *Config) {
+					c.Transport = transport
+					if change != nil {
+						change(c)
+					}
+				}, urls...)
+			})
+		})
+	}
+}
+
 func config(change func(*Config), urls ...string) Config {
 	var c Config
 	c.SetDefaults()
@@ -141,6 +169,7 @@ func request(method, target, body string) sent {
 	}
 	s.Request = httptest.NewRequest(method, target, reader)
 	s.RequestURI = ""
+	s.ContentLength = int64(len(body))
 	ctx := exchange.With(context.Background(), s.record)
 	s.Request = s.WithContext(exchange.WithAttempt(ctx, s.attempt))
 	return s

@@ -31,6 +31,9 @@ type transports struct {
 	config Config
 	tls    *tls.Config // nil: the system's roots
 
+	// dialTCP replaces net.Dialer in tests; nil: it does not.
+	dialTCP func(ctx context.Context, network, addr string) (net.Conn, error)
+
 	plain      *http.Transport // http:// endpoints, HTTP/1 or h2c
 	secure     *http.Transport // https:// endpoints, as negotiated
 	secureHTTP *http.Transport // upgrades to https:// endpoints, HTTP/1 only
@@ -128,6 +131,9 @@ func (ts *transports) newTLS(alpn ...string) *http.Transport {
 
 // dial connects within the connect timeout.
 func (ts *transports) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if ts.dialTCP != nil {
+		return ts.dialTCP(ctx, network, addr)
+	}
 	d := net.Dialer{Timeout: ts.config.Pool.ConnectTimeout}
 	return d.DialContext(ctx, network, addr)
 }

@@ -38,6 +38,7 @@ type endpoint struct {
 	scheme, host string
 	transport    *http.Transport
 	upgrade      *http.Transport // for requests that change the protocol; nil: none can
+	direct       *direct         // for ordinary requests; nil: transport carries them too
 }
 
 // New returns the Upstream called name that behaves as c says. c must be valid.
@@ -54,7 +55,8 @@ func newUpstream(name string, c Config, ts *transports) *Upstream {
 			at = &url.URL{Scheme: "http", Host: e.URL}
 		}
 		transport, upgrade := ts.forScheme(at.Scheme)
-		u.endpoints = append(u.endpoints, endpoint{at.Scheme, at.Host, transport, upgrade})
+		direct := ts.newDirect(at)
+		u.endpoints = append(u.endpoints, endpoint{at.Scheme, at.Host, transport, upgrade, direct})
 	}
 	return u
 }
@@ -71,14 +73,24 @@ func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
 func (u *Upstream) Retire() {
 	u.retired.Store(true)
 	if u.inFlight.Load() == 0 {
-		u.transports.closeIdle()
+		u.closeIdle()
+	}
+}
+
+// closeIdle closes the connections that no call uses.
+func (u *Upstream) closeIdle() {
+	u.transports.closeIdle()
+	for _, e := range u.endpoints {
+		if e.direct != nil {
+			e.direct.pool.closeIdle()
+		}
 	}
 }
 
 // end is called once for each call.
 func (u *Upstream) end() {
 	if u.inFlight.Add(-1) == 0 && u.retired.Load() {
-		u.transports.closeIdle()
+		u.closeIdle()
 	}
 }
 
@@ -94,23 +106,62 @@ func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	attempt.Endpoint, attempt.Scheme = e.host, e.scheme
 
 	u.inFlight.Add(1)
-	c := newCall()
-	out, transport := e.address(r, c, u.preserveHost)
-	resp, err := transport.RoundTrip(out)
-	attempt.Replays = c.replays()
+	resp, conn, err := e.call(r, attempt, u.preserveHost)
 	if err != nil {
 		u.end()
-		return nil, c.failure(r.Context(), e.host, err)
+		return nil, err
 	}
 	if resp.StatusCode < 100 { // net/http parses it, and refuses to write it
 		resp.Body.Close()
 		u.end()
-		return nil, c.failure(r.Context(), e.host, fmt.Errorf("malformed status code %d", resp.StatusCode))
+		return nil, failure(r.Context(), e.host, wrote, fmt.Errorf("malformed status code %d", resp.StatusCode))
 	}
-	stripNamed(resp, c)
+	stripNamed(resp, conn)
 	u.endWith(resp)
 	resp.Request = r
 	return resp, nil
+}
+
+// call sends r to e, and counts in a how often that began again. With the
+// response comes the connection it came over; nil if that speaks HTTP/2.
+func (e *endpoint) call(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, *conn, error) {
+	if m := e.compose(r, preserveHost); m != nil {
+		late, err := m.body(r)
+		switch {
+		case err != nil:
+			defer m.free()
+			return nil, nil, e.direct.failure(r.Context(), uploading, err)
+		case late == nil:
+			defer m.free()
+			return e.direct.roundTrip(r, m.text, a)
+		}
+		r = r.WithContext(r.Context())
+		r.Body = late
+	}
+	return e.standard(r, a, preserveHost)
+}
+
+// compose returns r as it is sent to e directly, or nil.
+func (e *endpoint) compose(r *http.Request, preserveHost bool) *message {
+	switch {
+	case e.direct == nil:
+		return nil
+	case preserveHost && r.Host != "":
+		return compose(r, r.Host)
+	}
+	return compose(r, e.host)
+}
+
+// standard sends r to e with net/http's Transport.
+func (e *endpoint) standard(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, *conn, error) {
+	c := newCall()
+	out, transport := e.address(r, c, preserveHost)
+	resp, err := transport.RoundTrip(out)
+	a.Replays = c.replays()
+	if err != nil {
+		return nil, nil, failure(r.Context(), e.host, c.progress(), err)
+	}
+	return resp, c.connection(), nil
 }
 
 // address returns a copy of r that goes to e, watched by c, and what is to

@@ -24,65 +24,69 @@ import (
 )
 
 func TestEndpointsAreCalledInTurn(t *testing.T) {
-	var urls, hosts []string
-	for range 3 {
-		url := raw(t, repeats("HTTP/1.1 204 No Content\r\n\r\n"))
-		urls, hosts = append(urls, url), append(hosts, strings.TrimPrefix(url, "http://"))
-	}
-	u := to(t, nil, urls...)
-	var got []string
-	for range 6 {
-		s := request("GET", "/", "")
-		get(t, u, s)
-		got = append(got, s.attempt.Endpoint)
-	}
-	if diff := cmp.Diff(append(hosts, hosts...), got); diff != "" {
-		t.Errorf("endpoints (-want +got):\n%s", diff)
-	}
-	if u.Name() != "orders" {
-		t.Errorf("Name = %q, want orders", u.Name())
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		var urls, hosts []string
+		for range 3 {
+			url := raw(t, repeats("HTTP/1.1 204 No Content\r\n\r\n"))
+			urls, hosts = append(urls, url), append(hosts, strings.TrimPrefix(url, "http://"))
+		}
+		u := to(t, nil, urls...)
+		var got []string
+		for range 6 {
+			s := request("GET", "/", "")
+			get(t, u, s)
+			got = append(got, s.attempt.Endpoint)
+		}
+		if diff := cmp.Diff(append(hosts, hosts...), got); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		if u.Name() != "orders" {
+			t.Errorf("Name = %q, want orders", u.Name())
+		}
+	})
 }
 
 func TestTheRequestIsSentAsItCame(t *testing.T) {
-	tests := []struct {
-		name     string
-		preserve bool
-		target   url.URL
-		line     string
-	}{
-		{"the path and the client's host", true, url.URL{Path: "/a"}, "GET /a HTTP/1.1"},
-		{"the raw target", true, url.URL{Opaque: "/a%2Fb", RawQuery: "x=1;y", Path: "/a/b"}, "GET /a%2Fb?x=1;y HTTP/1.1"},
-		{"the endpoint's host", false, url.URL{Path: "/a"}, "GET /a HTTP/1.1"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var line, host string
-			server := raw(t, func(c *net.TCPConn, in *bufio.Reader) {
-				line, _ = textproto.NewReader(in).ReadLine()
-				h, _ := textproto.NewReader(in).ReadMIMEHeader()
-				host = h.Get("Host")
-				io.WriteString(c, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := []struct {
+			name     string
+			preserve bool
+			target   url.URL
+			line     string
+		}{
+			{"the path and the client's host", true, url.URL{Path: "/a"}, "GET /a HTTP/1.1"},
+			{"the raw target", true, url.URL{Opaque: "/a%2Fb", RawQuery: "x=1;y", Path: "/a/b"}, "GET /a%2Fb?x=1;y HTTP/1.1"},
+			{"the endpoint's host", false, url.URL{Path: "/a"}, "GET /a HTTP/1.1"},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				var line, host string
+				server := raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+					line, _ = textproto.NewReader(in).ReadLine()
+					h, _ := textproto.NewReader(in).ReadMIMEHeader()
+					host = h.Get("Host")
+					io.WriteString(c, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+				})
+				s := request("GET", "/", "")
+				s.Host, s.URL = "shop.example", &tt.target
+				before, url, header := *s.Request, *s.URL, s.Header.Clone()
+				resp, _ := get(t, to(t, func(c *Config) { c.PreserveHost = tt.preserve }, server), s)
+				wantHost := "shop.example"
+				if !tt.preserve {
+					wantHost = s.attempt.Endpoint
+				}
+				if line != tt.line || host != wantHost {
+					t.Errorf("sent %q to %q, want %q to %q", line, host, tt.line, wantHost)
+				}
+				if s.Host != before.Host || *s.URL != url || !cmp.Equal(s.Header, header) {
+					t.Errorf("the request given was changed: %+v", s.Request)
+				}
+				if resp.Request != s.Request {
+					t.Error("the response does not belong to the request given")
+				}
 			})
-			s := request("GET", "/", "")
-			s.Host, s.URL = "shop.example", &tt.target
-			before, url, header := *s.Request, *s.URL, s.Header.Clone()
-			resp, _ := get(t, to(t, func(c *Config) { c.PreserveHost = tt.preserve }, server), s)
-			wantHost := "shop.example"
-			if !tt.preserve {
-				wantHost = s.attempt.Endpoint
-			}
-			if line != tt.line || host != wantHost {
-				t.Errorf("sent %q to %q, want %q to %q", line, host, tt.line, wantHost)
-			}
-			if s.Host != before.Host || *s.URL != url || !cmp.Equal(s.Header, header) {
-				t.Errorf("the request given was changed: %+v", s.Request)
-			}
-			if resp.Request != s.Request {
-				t.Error("the response does not belong to the request given")
-			}
-		})
-	}
+		}
+	})
 }
 
 // once answers one request, and drops the connection when it has read another.
@@ -94,58 +98,62 @@ func once(c *net.TCPConn, in *bufio.Reader) {
 }
 
 func TestReplaysOfTheTransportAreCounted(t *testing.T) {
-	tests := []struct {
-		method  string
-		replays int
-		failed  bool
-	}{
-		{"GET", 1, false},
-		{"POST", 0, true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.method, func(t *testing.T) {
-			u := to(t, nil, raw(t, once))
-			get(t, u, request("GET", "/", ""))
-			s := request(tt.method, "/", "")
-			resp, err := u.RoundTrip(s.Request)
-			if got := err != nil; got != tt.failed {
-				t.Errorf("error = %v, want one: %v", err, tt.failed)
-			}
-			if err == nil {
-				resp.Body.Close()
-			}
-			if s.attempt.Replays != tt.replays {
-				t.Errorf("Replays = %d, want %d", s.attempt.Replays, tt.replays)
-			}
-		})
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := []struct {
+			method  string
+			replays int
+			failed  bool
+		}{
+			{"GET", 1, false},
+			{"POST", 0, true},
+		}
+		for _, tt := range tests {
+			t.Run(tt.method, func(t *testing.T) {
+				u := to(t, nil, raw(t, once))
+				get(t, u, request("GET", "/", ""))
+				s := request(tt.method, "/", "")
+				resp, err := u.RoundTrip(s.Request)
+				if got := err != nil; got != tt.failed {
+					t.Errorf("error = %v, want one: %v", err, tt.failed)
+				}
+				if err == nil {
+					resp.Body.Close()
+				}
+				if s.attempt.Replays != tt.replays {
+					t.Errorf("Replays = %d, want %d", s.attempt.Replays, tt.replays)
+				}
+			})
+		}
+	})
 }
 
 func TestAReplayThatIsNotSentMayHaveBeenSeenBefore(t *testing.T) {
-	type dialer = func(context.Context, string, string) (net.Conn, error)
-	for name, redial := range map[string]func(dialer) dialer{
-		"the endpoint refuses": func(dialer) dialer {
-			return func(context.Context, string, string) (net.Conn, error) {
-				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-			}
-		},
-		"the connection is dead": dead,
-	} {
-		t.Run(name, func(t *testing.T) {
-			u := to(t, nil, raw(t, once))
-			get(t, u, request("GET", "/", ""))
-			transport := u.endpoints[0].transport
-			transport.DialContext = redial(transport.DialContext)
-			_, err := u.RoundTrip(request("GET", "/", "").Request)
-			if got := kindOf(t, err); got != exchange.FailedReset {
-				t.Errorf("kind = %q, want reset: the first connection took the request (%v)", got, err)
-			}
-		})
-	}
+	eachTransport(t, func(t *testing.T, to maker) {
+		type dialer = func(context.Context, string, string) (net.Conn, error)
+		for name, redial := range map[string]func(dialer) dialer{
+			"the endpoint refuses": func(dialer) dialer {
+				return func(context.Context, string, string) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+				}
+			},
+			"the connection is dead": dead,
+		} {
+			t.Run(name, func(t *testing.T) {
+				u := to(t, nil, raw(t, once))
+				get(t, u, request("GET", "/", ""))
+				u.transports.dialTCP = redial((&net.Dialer{}).DialContext)
+				_, err := u.RoundTrip(request("GET", "/", "").Request)
+				if got := kindOf(t, err); got != exchange.FailedReset {
+					t.Errorf("kind = %q, want reset: the first connection took the request (%v)", got, err)
+				}
+			})
+		}
+	})
 }
 
 func TestTracesAreKept(t *testing.T) {
-	u := to(t, nil, raw(t, answers("HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")))
+	standard := func(c *Config) { c.Transport = Standard } // the direct way tells of 1xx alone
+	u := to(t, standard, raw(t, answers("HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")))
 	var hints, conns int
 	s := request("GET", "/", "")
 	s.Request = s.WithContext(httptrace.WithClientTrace(s.Context(), &httptrace.ClientTrace{
@@ -159,38 +167,40 @@ func TestTracesAreKept(t *testing.T) {
 }
 
 func TestWhatTheUpstreamAnswersIsPassed(t *testing.T) {
-	tests := []struct {
-		name, method, text string
-		status             int
-		length             int64
-		body               string
-		trailer            http.Header
-	}{
-		{"HEAD tells a length without a body", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, 5, "", nil},
-		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, 0, "", nil},
-		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", 304, 0, "", nil},
-		{"a status of nobody", "GET", "HTTP/1.1 799 Hm\r\nContent-Length: 2\r\n\r\nhi", 799, 2, "hi", nil},
-		{"trailers", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n2\r\nhi\r\n0\r\nSum: 7\r\n\r\n", 200, -1, "hi", http.Header{"Sum": {"7"}}},
-		{"compressed bytes as they are", "GET", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx", 200, 2, "xx", nil},
-		{"what follows a 100", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", 201, 0, "", nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			u := to(t, nil, raw(t, repeats(tt.text)))
-			for range 2 {
-				resp, body := get(t, u, request(tt.method, "/", ""))
-				if resp.StatusCode != tt.status || resp.ContentLength != tt.length || body != tt.body {
-					t.Errorf("got %d, %d bytes, %q; want %d, %d, %q", resp.StatusCode, resp.ContentLength, body, tt.status, tt.length, tt.body)
+	eachTransport(t, func(t *testing.T, to maker) {
+		tests := []struct {
+			name, method, text string
+			status             int
+			length             int64
+			body               string
+			trailer            http.Header
+		}{
+			{"HEAD tells a length without a body", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, 5, "", nil},
+			{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, 0, "", nil},
+			{"304", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", 304, 0, "", nil},
+			{"a status of nobody", "GET", "HTTP/1.1 799 Hm\r\nContent-Length: 2\r\n\r\nhi", 799, 2, "hi", nil},
+			{"trailers", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n2\r\nhi\r\n0\r\nSum: 7\r\n\r\n", 200, -1, "hi", http.Header{"Sum": {"7"}}},
+			{"compressed bytes as they are", "GET", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx", 200, 2, "xx", nil},
+			{"what follows a 100", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", 201, 0, "", nil},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				u := to(t, nil, raw(t, repeats(tt.text)))
+				for range 2 {
+					resp, body := get(t, u, request(tt.method, "/", ""))
+					if resp.StatusCode != tt.status || resp.ContentLength != tt.length || body != tt.body {
+						t.Errorf("got %d, %d bytes, %q; want %d, %d, %q", resp.StatusCode, resp.ContentLength, body, tt.status, tt.length, tt.body)
+					}
+					if diff := cmp.Diff(tt.trailer, resp.Trailer); diff != "" {
+						t.Errorf("trailer (-want +got):\n%s", diff)
+					}
 				}
-				if diff := cmp.Diff(tt.trailer, resp.Trailer); diff != "" {
-					t.Errorf("trailer (-want +got):\n%s", diff)
+				if got := u.InFlight(); got != 0 {
+					t.Errorf("InFlight = %d, want 0", got)
 				}
-			}
-			if got := u.InFlight(); got != 0 {
-				t.Errorf("InFlight = %d, want 0", got)
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 func TestABodyWaitsForContinue(t *testing.T) {
@@ -223,26 +233,28 @@ func TestABodyWaitsForContinue(t *testing.T) {
 }
 
 func TestConnectionsAreKeptAsThePoolSays(t *testing.T) {
-	for _, idle := range []int{0, 1} {
-		var mu sync.Mutex
-		conns := map[string]bool{}
-		srv := handle(t, (*httptest.Server).Start, func(_ http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			conns[r.RemoteAddr] = true
-		})
-		u := to(t, func(c *Config) { c.Pool.MaxIdle = idle }, srv.URL)
-		for range 3 {
-			get(t, u, request("GET", "/", ""))
+	eachTransport(t, func(t *testing.T, to maker) {
+		for _, idle := range []int{0, 1} {
+			var mu sync.Mutex
+			conns := map[string]bool{}
+			srv := handle(t, (*httptest.Server).Start, func(_ http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				conns[r.RemoteAddr] = true
+			})
+			u := to(t, func(c *Config) { c.Pool.MaxIdle = idle }, srv.URL)
+			for range 3 {
+				get(t, u, request("GET", "/", ""))
+			}
+			if want := map[int]int{0: 3, 1: 1}[idle]; len(conns) != want {
+				t.Errorf("maxIdle %d: %d connections, want %d", idle, len(conns), want)
+			}
 		}
-		if want := map[int]int{0: 3, 1: 1}[idle]; len(conns) != want {
-			t.Errorf("maxIdle %d: %d connections, want %d", idle, len(conns), want)
-		}
-	}
+	})
 }
 
 func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
-	for _, protocol := range []string{HTTP1, H2C} {
+	for _, protocol := range []string{HTTP1, Standard, H2C} {
 		t.Run(protocol, func(t *testing.T) {
 			closed := make(chan struct{}, 10)
 			finish := make(chan struct{})
@@ -263,7 +275,7 @@ func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
 				<-finish
 				io.WriteString(w, "end")
 			})
-			u := New("orders", config(func(c *Config) { c.Protocol = protocol }, srv.URL))
+			u := New("orders", config(ways[protocol], srv.URL))
 			resp, err := u.RoundTrip(request("GET", "/", "").Request)
 			if err != nil {
 				t.Fatal(err)
@@ -398,25 +410,27 @@ func TestH2CIgnoresAnUpgrade(t *testing.T) {
 }
 
 func TestAnUpstreamIsSafeForConcurrentUse(t *testing.T) {
-	u := to(t, nil, raw(t, once), raw(t, repeats("HTTP/1.1 200 OK\r\nConnection: keep-alive, X\r\nX: 1\r\nContent-Length: 2\r\n\r\nhi")))
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 50 {
-				resp, err := u.RoundTrip(request("GET", "/", "").Request)
-				if err == nil {
-					io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
+	eachTransport(t, func(t *testing.T, to maker) {
+		u := to(t, nil, raw(t, once), raw(t, repeats("HTTP/1.1 200 OK\r\nConnection: keep-alive, X\r\nX: 1\r\nContent-Length: 2\r\n\r\nhi")))
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 50 {
+					resp, err := u.RoundTrip(request("GET", "/", "").Request)
+					if err == nil {
+						io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+					u.InFlight()
 				}
-				u.InFlight()
-			}
-		})
-	}
-	wg.Go(u.Retire)
-	wg.Wait()
-	if got := u.InFlight(); got != 0 {
-		t.Errorf("InFlight = %d, want 0", got)
-	}
+			})
+		}
+		wg.Go(u.Retire)
+		wg.Wait()
+		if got := u.InFlight(); got != 0 {
+			t.Errorf("InFlight = %d, want 0", got)
+		}
+	})
 }
 
 func BenchmarkRoundTrip(b *testing.B) {

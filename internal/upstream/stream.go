@@ -1,0 +1,99 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// stream is the body of a response, read from the wire by whoever wants it.
+// Close may come while another goroutine reads, and ends that Read.
+type stream struct {
+	ctx      context.Context
+	upstream *Upstream // whose call ends with Close
+	body     io.Reader // net/http's, which knows the framing
+
+	mu      sync.Mutex // guards all below; never held over a Read
+	wire    *wire      // nil: the body has ended
+	left    int64      // of a body whose length is known; else negative
+	keep    bool       // the wire may be used again after the end
+	reading bool
+	closed  bool
+	err     error // how the body ended
+}
+
+// Read reads from the connection. At the end of the body that is free for
+// another call.
+func (s *stream) Read(p []byte) (int, error) {
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	n, err := s.body.Read(p)
+	return n, s.end(n, err)
+}
+
+func (s *stream) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return http.ErrBodyReadAfterClose
+	case s.err != nil:
+		return s.err
+	}
+	s.reading = true
+	return nil
+}
+
+func (s *stream) end(n int, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = false
+	s.left -= int64(n)
+	if err != nil && err != io.EOF && s.ctx.Err() != nil {
+		err = context.Cause(s.ctx) // it ended the Read
+	}
+	s.err = err
+	if err != nil || s.closed {
+		s.release(err == io.EOF && !s.closed)
+	}
+	return err
+}
+
+// Close ends the call. A body that was not read to its end costs the
+// connection, unless the rest is here already.
+func (s *stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	switch {
+	case s.wire == nil:
+	case s.reading:
+		s.wire.Close() // that Read releases it
+	default:
+		s.release(s.skip())
+	}
+	// Afterwards: only now does the connection count as idle.
+	if s.upstream != nil {
+		s.upstream.end()
+	}
+	return nil
+}
+
+func (s *stream) release(whole bool) {
+	s.wire.end(whole && s.keep)
+	s.wire, s.body = nil, nil
+}
+
+// skip passes over the rest of the body, if that has been received.
+func (s *stream) skip() bool {
+	if s.left <= 0 || int64(s.wire.in.Buffered()) < s.left {
+		return false
+	}
+	_, err := s.wire.in.Discard(int(s.left))
+	return err == nil
+}
