@@ -14,7 +14,7 @@ import (
 )
 
 type healthCmd struct {
-	URL string `default:"http://127.0.0.1:9090/healthz" help:"The /healthz of its telemetry port; default ${default}." placeholder:"URL"`
+	URL string `default:"http://127.0.0.1:9090/healthz" help:"Its telemetry port, with or without /healthz; default ${default}." placeholder:"URL"`
 }
 
 // healthTimeout is how long a sidecar has to answer: one that takes longer on
@@ -56,9 +56,12 @@ func askHealth(ctx context.Context, rt http.RoundTripper, url string) (h health,
 	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fmt.Errorf("no answer in %v", healthTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
+	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		// What is wrong with it may be a part of a password.
-		return h, errors.New("--url: must be a URL like http://127.0.0.1:9090/healthz")
+		return h, errors.New("--url: must begin with http:// or https:// and name a host, like http://127.0.0.1:9090/healthz")
+	}
+	if req.URL.Path == "" || req.URL.Path == "/" {
+		req.URL.Path = "/healthz"
 	}
 	// What else a URL has may be secret.
 	asked := req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()

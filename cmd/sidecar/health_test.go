@@ -61,6 +61,24 @@ func TestHealthBelievesOnlyTheHealthzOfASidecar(t *testing.T) {
 	}
 }
 
+func TestHealthKnowsThePathOfAPort(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://127.0.0.1:9090":           "/healthz",
+		"http://127.0.0.1:9090/":          "/healthz",
+		"http://127.0.0.1:9090/livez":     "/livez",
+		"http://127.0.0.1:9090/a/healthz": "/a/healthz",
+	} {
+		var asked string
+		_, _ = askHealth(t.Context(), roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked = r.URL.Path
+			return nil, errors.New("nobody listens")
+		}), url)
+		if asked != want {
+			t.Errorf("--url %s asks %q, want %q", url, asked, want)
+		}
+	}
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -127,9 +145,11 @@ func TestHealthTellsNoSecretOfItsURL(t *testing.T) {
 	tests := []struct{ name, url, want string }{
 		{"nobody listens", "http://hunter2:hunter2@127.0.0.1:0/healthz?token=hunter2#hunter2", "http://127.0.0.1:0/healthz: "},
 		{"somebody else listens", "http://hunter2:hunter2@" + host + "/healthz?token=hunter2", other.URL + "/healthz: "},
-		{"another scheme", "ftp://hunter2:hunter2@127.0.0.1/?hunter2", "ftp://127.0.0.1/: "},
-		{"no URL", "http://me:hunter2@local host/?hunter2", "--url: must be a URL"},
-		{"a password with a slash", "http://me:hunter2/@localhost/", "--url: must be a URL"},
+		{"another scheme", "ftp://hunter2:hunter2@127.0.0.1/?hunter2", "--url: must begin with http:// or https:// and name a host"},
+		{"no URL", "http://me:hunter2@local host/?hunter2", "--url: must begin with http:// or https:// and name a host"},
+		{"a port without a scheme", "localhost:9090", "--url: must begin with http:// or https:// and name a host, like http://127.0.0.1:9090/healthz"},
+		{"an address without a scheme", "127.0.0.1:9090", "--url: must begin with http:// or https:// and name a host, like http://127.0.0.1:9090/healthz"},
+		{"a password with a slash", "http://me:hunter2/@localhost/", "--url: must begin with http:// or https:// and name a host"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,15 +11,23 @@ func (s *sidecar) levels() metrics.Levels {
 	snapshot := s.proxy.Snapshot()
 	l.Policy = snapshot.File().Hash()
 	for _, b := range snapshot.Breakers() {
-		st := b.Status()
-		l.Breakers = append(l.Breakers, metrics.BreakerLevel{Name: st.Name, State: st.State})
+		if st := b.Status(); !st.Shadow {
+			l.Breakers = append(l.Breakers, metrics.BreakerLevel{Name: st.Name, State: st.State})
+		}
 	}
 	for name, b := range snapshot.Budgets() {
 		l.Budgets = append(l.Budgets, metrics.BudgetLevel{Upstream: name, Remaining: float64(b.Status().Remaining)})
 	}
+	l.SpansDropped = s.tracing.Dropped()
+	if s.audit != nil {
+		dropped := s.audit.Dropped()
+		l.AuditDropped = &dropped
+	}
 	l.KeySets = keySetLevels(snapshot.KeySets())
 	for _, f := range s.faults.List() {
-		l.Faults = append(l.Faults, metrics.FaultLevel{Name: f.Name, Active: f.Active})
+		if !f.Shadow {
+			l.Faults = append(l.Faults, metrics.FaultLevel{Name: f.Name, Active: f.Active})
+		}
 	}
 	return l
 }

@@ -469,6 +469,34 @@ routes: [{name: all, upstream: app, use: {retry: once, fault: chaos}}]
 	}
 }
 
+// An alert on an open breaker or on a fault that is on need not know that some
+// refuse and break nothing.
+func TestWhatIsInShadowRaisesNoAlert(t *testing.T) {
+	for mode, want := range map[string]int{"enforce": 1, "shadow": 0} {
+		r := run(t, strings.Replace(minimal(well(t)), "routes: [{name: all, upstream: app}]", `
+policies:
+  circuitBreaker: {tried: {mode: `+mode+`}}
+  fault: {chaos: {mode: `+mode+`, abort: {status: 418}}}
+routes: [{name: all, upstream: app, use: {circuitBreaker: tried, fault: chaos}}]`, 1))
+		ask(t, "POST", r.admin+"/breakers/tried@app", `{"state": "open"}`)
+		ask(t, "PUT", r.admin+"/faults/chaos", "")
+		_, text := ask(t, "GET", r.telemetry+"/metrics", "")
+		for _, series := range []string{
+			`sidecar_circuit_breaker_state{name="tried@app",state="open"} 1`,
+			`sidecar_circuit_breaker_transitions_total{from="closed",name="tried@app",to="open"} 1`,
+			`sidecar_fault_active{name="chaos"} 1`,
+		} {
+			if got := strings.Count(text, series); got != want {
+				t.Errorf("mode %s: %s is there %d times, want %d", mode, series, got, want)
+			}
+		}
+		line := r.line("circuit breaker")
+		if (line["level"] == "WARN") != (mode == "enforce") {
+			t.Errorf("mode %s: the log says %v, want a warning where something is refused", mode, line)
+		}
+	}
+}
+
 func TestTheAccessLogTellsOneLineARequest(t *testing.T) {
 	r := run(t, minimal(well(t)))
 	req, _ := http.NewRequest("GET", r.data+"/a%20path?token=hunter2", nil)

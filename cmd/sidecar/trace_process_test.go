@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +118,45 @@ func TestACollectorThatIsAwayFailsNoRequest(t *testing.T) {
 	}
 	if told < 1 || told > 3 {
 		t.Errorf("the log tells %d times that spans are not delivered, want it once, and at the end", told)
+	}
+}
+
+func TestTheEndTellsHowManySpansWereLostAndWhy(t *testing.T) {
+	r := run(t, tracedTo("https://127.0.0.1:1", well(t)))
+	ask(t, "GET", r.data, "")
+	r.line("request")
+	if _, text := ask(t, "GET", r.telemetry+"/metrics", ""); !strings.Contains(text, `sidecar_trace_spans_dropped_total{reason="export_failed"} 0`) {
+		t.Error("/metrics does not count dropped spans")
+	}
+	r.signal(syscall.SIGTERM)
+	if code := r.exit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	lost := r.line("spans not delivered")
+	if cause := fmt.Sprint(lost["error"]); lost["spans"] != 2.0 || !strings.Contains(cause, "connection refused") {
+		t.Errorf("the last word on spans is %v, want that 2 were lost, and why", lost)
+	}
+}
+
+// The libraries of OpenTelemetry have a log of their own, from their first
+// words on, and would not name the variable.
+func TestAVariableOfTracingIsNamedInOurLog(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // so that it ends
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nofile")
+	file := filepath.Join(t.TempDir(), "sidecar.yaml")
+	write(t, file, strings.Replace(tracedTo("https://127.0.0.1:1", well(t)), `listen: "127.0.0.1:0"`, `listen: "`+taken.Addr().String()+`"`, 1))
+	out, _ := sidecarOutput(t, "run", "--policy", file)
+	if !strings.Contains(out, `"name":"OTEL_EXPORTER_OTLP_CERTIFICATE"`) {
+		t.Errorf("it says\n%swant the variable that it ignores", out)
+	}
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "{") && !strings.HasPrefix(line, "sidecar: server: data: ") {
+			t.Errorf("a line is not of our log: %s", line)
+		}
 	}
 }
 

@@ -86,8 +86,8 @@ func (s *State) Status() Status {
 // with nothing counted yet. who asked is told in the Event. A word that
 // changes nothing is no event.
 func (s *State) Force(state, who string) error {
-	if state != "open" && state != "closed" && state != "auto" {
-		return fmt.Errorf("state must be open, closed or auto, got %q", state)
+	if err := checkForced(state); err != nil {
+		return err
 	}
 	defer s.tell()
 	s.mu.Lock()
@@ -101,12 +101,38 @@ func (s *State) Force(state, who string) error {
 	// A machine of its own for each term: calls of an earlier one may still
 	// end, and say nothing of this one.
 	s.forced, s.closed, s.machine = forced, closed, s.newMachine()
-	detail := "forced"
-	if !forced {
-		detail = "no longer forced"
-	}
-	s.note(from, s.stateWord(), who, detail)
+	s.note(from, s.stateWord(), who, forcedDetail(forced))
 	return nil
+}
+
+// Forcing returns what Force would tell, for those who must hear of it before;
+// false: it would change nothing.
+func (s *State) Forcing(state, who string) (exchange.Event, bool, error) {
+	if err := checkForced(state); err != nil {
+		return exchange.Event{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	forced, closed, to := state != "auto", state == "closed", state
+	if !forced {
+		to = gobreaker.StateClosed.String()
+	}
+	changes := forced != s.forced || closed != s.closed
+	return s.event(s.stateWord(), to, who, forcedDetail(forced)), changes, nil
+}
+
+func checkForced(state string) error {
+	if state != "open" && state != "closed" && state != "auto" {
+		return fmt.Errorf("state must be open, closed or auto, got %q", state)
+	}
+	return nil
+}
+
+func forcedDetail(forced bool) string {
+	if forced {
+		return "forced"
+	}
+	return "no longer forced"
 }
 
 // stateWord returns the state that holds now.
@@ -215,10 +241,19 @@ func (s *State) settle(t ticket, end error) (moved bool) {
 
 // note keeps an event for tell.
 func (s *State) note(from, to, who, detail string) {
-	s.news = append(s.news, exchange.Event{
+	s.news = append(s.news, s.event(from, to, who, detail))
+}
+
+func (s *State) event(from, to, who, detail string) exchange.Event {
+	shadow := s.config.Mode == exchange.ModeShadow
+	if shadow {
+		detail += "; in shadow, nothing is refused"
+	}
+	return exchange.Event{
 		Time: time.Now(), Kind: exchange.CircuitBreaker, Name: s.name,
-		From: from, To: to, Who: who, Detail: detail, Bad: to == gobreaker.StateOpen.String(),
-	})
+		From: from, To: to, Who: who, Detail: detail,
+		Bad: to == gobreaker.StateOpen.String() && !shadow, Shadow: shadow,
+	}
 }
 
 // tell emits what there is to tell. One goroutine tells at a time, in order;

@@ -303,3 +303,18 @@ func TestBurstDoesNotEndThePause(t *testing.T) {
 		b.wantTransitions("closed>open: 3 failures in a row; open for 1h0m0s")
 	}
 }
+
+// It refuses nobody: nobody has to be woken for it, nor to wonder.
+func TestABreakerInShadowSaysSo(t *testing.T) {
+	for mode, want := range map[exchange.Mode]exchange.Event{
+		exchange.ModeEnforce: {Detail: "3 failures in a row; open for 5s", Bad: true},
+		exchange.ModeShadow:  {Detail: "3 failures in a row; open for 5s; in shadow, nothing is refused", Shadow: true},
+	} {
+		b := newBench(t, config(func(c *Config) { c.Mode = mode }), 500)
+		b.want("500", "500", "500")
+		e := b.events[len(b.events)-1]
+		if got := (exchange.Event{Detail: e.Detail, Bad: e.Bad, Shadow: e.Shadow}); e.To != "open" || got != want {
+			t.Errorf("mode %v: it is told as %+v, want %+v", mode, e, want)
+		}
+	}
+}

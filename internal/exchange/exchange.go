@@ -37,6 +37,17 @@ const (
 // is no policy.
 const JWKS = "jwks"
 
+// Introspection is the kind of events that tell how asking an issuer about
+// tokens goes. It is no policy.
+const Introspection = "introspection"
+
+// The kinds of events that are about the sidecar itself: who asks to change
+// it, and its policy as a whole. They are no policies.
+const (
+	Admin  = "admin"
+	Reload = "reload"
+)
+
 // Values returns what r says in the header field called name, in canonical
 // form; also in Host, which net/http takes out of the header.
 func Values(r *http.Request, name string) []string {

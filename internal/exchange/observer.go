@@ -26,7 +26,7 @@ type Observer interface {
 // of an issuer are fetched.
 type Event struct {
 	Time   time.Time
-	Kind   string // CircuitBreaker, Fault or JWKS
+	Kind   string // CircuitBreaker, Fault, JWKS, Introspection, Admin or Reload
 	Name   string // of the policy instance
 	From   string
 	To     string
@@ -34,6 +34,7 @@ type Event struct {
 	Detail string
 	Line   int
 	Bad    bool // worth waking somebody
+	Shadow bool // of a policy in shadow: nothing is refused or done for it
 }
 
 // An EventObserver hears events. What it returns stops a change that must be
@@ -41,6 +42,10 @@ type Event struct {
 type EventObserver interface {
 	Event(e Event) error
 }
+
+// ErrUnheard is in the error of whoever must hear of a change before it is
+// made, and cannot: the change is not made.
+var ErrUnheard = errors.New("no change is made that is not audited")
 
 // Observers is what hears of everything, in order.
 type Observers []Observer

@@ -13,12 +13,23 @@ type Principal struct {
 	Issuer  string
 	Roles   []string
 
+	// By is the credential that proved it: ByToken, ByAPIKey or
+	// ByClientCertificate.
+	By string
+
 	// Claims is what the credential says, as decoded JSON.
 	Claims map[string]any
 	// Names maps a name of our own to the path of a claim: the policy's
 	// authn.claims.
 	Names map[string]string
 }
+
+// The credentials that prove a principal; the words of authn.order.
+const (
+	ByToken             = "token"
+	ByAPIKey            = "apiKey"
+	ByClientCertificate = "clientCertificate"
+)
 
 // Claim returns the claim called name: the one that the policy maps the name
 // to, else the one at that path, its parts joined by dots.

@@ -17,9 +17,17 @@ type problem struct {
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
+	Instance  string `json:"instance,omitempty"`
 	Reason    Reason `json:"reason"`
 	Policy    string `json:"policy,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
+
+	// Errors are as in the example of RFC 9457 section 3.
+	Errors     []Violation `json:"errors,omitempty"`
+	MoreErrors int         `json:"moreErrors,omitempty"`
+
+	// Violated belongs to the type quotaExceeded.
+	Violated []string `json:"violated-policies,omitempty"`
 }
 
 // Response returns f as the answer to r: a problem document or, for a gRPC
@@ -35,7 +43,8 @@ func (f *Refusal) ResponseAs(a Answer, r *http.Request, requestID string) *http.
 	}
 	doc := problem{
 		Type: a.Type, Title: a.Title, Status: a.Status, Detail: f.Detail,
-		Reason: f.Reason, RequestID: requestID,
+		Reason: f.Reason, RequestID: requestID, Instance: instance(requestID), Violated: f.Violated,
+		Errors: f.Errors, MoreErrors: f.MoreErrors,
 	}
 	if f.Policy != "" {
 		doc.Policy = f.Kind + "/" + f.Policy
@@ -45,6 +54,22 @@ func (f *Refusal) ResponseAs(a Answer, r *http.Request, requestID string) *http.
 		body = nil
 	}
 	return NewResponse(r, a.Status, "application/problem+json", body, f.Header)
+}
+
+// instance returns the URI of this one occurrence (RFC 9457 section 3.1.5); ""
+// for a request id that a peer chose and that is no UUID (RFC 9562 section 4).
+func instance(requestID string) string {
+	if len(requestID) != 36 {
+		return ""
+	}
+	for i, c := range []byte(requestID) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+		if dash && c != '-' || !dash && !hex {
+			return ""
+		}
+	}
+	return "urn:uuid:" + requestID
 }
 
 func (f *Refusal) message(a Answer) string {

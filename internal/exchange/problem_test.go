@@ -23,12 +23,33 @@ func TestRefusalResponse(t *testing.T) {
 		doc     map[string]any
 	}{
 		{
+			"what is wrong with a body, and with a parameter",
+			Refusal{
+				Kind: Validation, Policy: "api", Reason: SchemaViolation, MoreErrors: 3,
+				Errors: []Violation{{Pointer: new(""), Detail: "must have id"}, {In: "query", Name: "page", Detail: "is required"}},
+			},
+			"", 422,
+			map[string]any{
+				"type": typePrefix + "schema_violation", "title": "The body does not fit the schema", "status": 422.0,
+				"reason": "schema_violation", "policy": "validation/api", "moreErrors": 3.0,
+				"errors": []any{
+					map[string]any{"pointer": "", "detail": "must have id"},
+					map[string]any{"in": "query", "name": "page", "detail": "is required"},
+				},
+			},
+		},
+		{
 			"all that is known",
-			Refusal{Kind: RateLimit, Policy: "searches", Reason: RateLimited, Detail: "5 requests at most", Note: "key 10.0.0.1", Line: 7},
-			"r-1", 429,
+			Refusal{
+				Kind: RateLimit, Policy: "searches", Reason: RateLimited, Detail: "5 requests at most", Note: "key 10.0.0.1", Line: 7,
+				Violated: []string{"searches", "all"},
+			},
+			"1313edaa-f25f-486d-aef1-03b0d5c3a222", 429,
 			map[string]any{
 				"type": quotaExceeded, "title": "The rate limit is spent", "status": 429.0, "detail": "5 requests at most",
-				"reason": "rate_limited", "policy": "rateLimit/searches", "requestId": "r-1",
+				"instance": "urn:uuid:1313edaa-f25f-486d-aef1-03b0d5c3a222", "reason": "rate_limited",
+				"policy": "rateLimit/searches", "requestId": "1313edaa-f25f-486d-aef1-03b0d5c3a222",
+				"violated-policies": []any{"searches", "all"},
 			},
 		},
 		{
@@ -95,6 +116,26 @@ func TestRefusalResponse(t *testing.T) {
 	}
 }
 
+// Where a trusted peer names its requests in another way there is no URI for
+// them: the member is not there, rather than wrong.
+func TestOnlyAUUIDMakesAnInstance(t *testing.T) {
+	for id, want := range map[string]string{
+		"1313edaa-f25f-486d-aef1-03b0d5c3a222":  "urn:uuid:1313edaa-f25f-486d-aef1-03b0d5c3a222",
+		"1313EDAA-F25F-486D-AEF1-03B0D5C3A222":  "urn:uuid:1313EDAA-F25F-486D-AEF1-03B0D5C3A222",
+		"1313edaaf25f486daef103b0d5c3a222":      "",
+		"1313edaa-f25f-486d-aef1-03b0d5c3a22g":  "",
+		"1313edaa-f25f-486d-aef1.03b0d5c3a222":  "",
+		"1313edaa-f25f-486d-aef1-03b0d5c3a2222": "",
+		"1313edaa0f25f0486d0aef1003b0d5c3a222a": "",
+		"req-42":                                "",
+		"":                                      "",
+	} {
+		if got := instance(id); got != want {
+			t.Errorf("instance(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
+
 func TestRefusalResponseToGRPC(t *testing.T) {
 	tests := []struct {
 		reason  Reason
@@ -155,7 +196,7 @@ func TestResponseAs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := problem{Type: "about:blank", Title: "Tea", Status: 418, Reason: BreakerOpen, Policy: "circuitBreaker/standard"}
-	if resp.StatusCode != 418 || doc != want {
+	if resp.StatusCode != 418 || !reflect.DeepEqual(doc, want) {
 		t.Errorf("%d %+v, want 418 %+v", resp.StatusCode, doc, want)
 	}
 }

@@ -16,13 +16,28 @@ const (
 	HeaderMissing    Reason = "header_missing"
 	HeaderDenied     Reason = "header_denied"
 
+	QueryInvalid     Reason = "query_invalid"
+	ParameterInvalid Reason = "parameter_invalid"
+	OperationUnknown Reason = "operation_unknown"
+	BadEncoding      Reason = "bad_content_encoding"
+	BodyMalformed    Reason = "body_malformed"
+	BodyTooComplex   Reason = "body_too_complex"
+	SchemaViolation  Reason = "schema_violation"
+	BuffersFull      Reason = "buffers_full"
+
 	TokenMissing   Reason = "token_missing"
 	TokenMalformed Reason = "token_malformed"
 	TokenInvalid   Reason = "token_invalid"
 	TokenExpired   Reason = "token_expired"
 	IssuerUnknown  Reason = "issuer_unknown"
 
+	CredentialMissing  Reason = "credential_missing"
+	APIKeyInvalid      Reason = "api_key_invalid"
+	CertificateInvalid Reason = "certificate_invalid"
+
 	JWKSUnavailable Reason = "jwks_unavailable"
+
+	IntrospectionUnavailable Reason = "introspection_unavailable"
 
 	RuleDenied  Reason = "rbac_denied"
 	NoAllowRule Reason = "no_allow_rule"
@@ -99,37 +114,49 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 
 // answers is the one table from which every answer of our own follows.
 var answers = map[Reason]Answer{
-	PathAmbiguous:    {Status: 400, GRPC: grpcInvalidArgument, Title: "The path can be read in more than one way", Proxy: "http_request_error"},
-	LoopDetected:     {Status: 508, GRPC: grpcInternal, Title: "The request came back to this proxy", Proxy: "proxy_loop_detected"},
-	NoRoute:          {Status: 404, GRPC: grpcUnimplemented, Title: "No route matches the request", Proxy: "destination_not_found"},
-	MethodNotAllowed: {Status: 405, GRPC: grpcInvalidArgument, Title: "The method is not allowed", Proxy: "http_request_error"},
-	URITooLong:       {Status: 414, GRPC: grpcInvalidArgument, Title: "The URL is too long", Proxy: "http_request_error"},
-	BodyTooLarge:     {Status: 413, GRPC: grpcInvalidArgument, Title: "The body is too large", Proxy: "http_request_error"},
-	BadContentType:   {Status: 415, GRPC: grpcInvalidArgument, Title: "The content type is not accepted", Proxy: "http_request_error"},
-	HeaderMissing:    {Status: 400, GRPC: grpcInvalidArgument, Title: "A required header is missing", Proxy: "http_request_error"},
-	HeaderDenied:     {Status: 400, GRPC: grpcInvalidArgument, Title: "A header is not allowed", Proxy: "http_request_error"},
-	TokenMissing:     {Status: 401, GRPC: grpcUnauthenticated, Title: "A token is required", Proxy: "http_request_denied"},
-	TokenMalformed:   {Status: 400, GRPC: grpcInvalidArgument, Title: "The Authorization header is malformed", Proxy: "http_request_denied"},
-	TokenInvalid:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token is not valid", Proxy: "http_request_denied"},
-	TokenExpired:     {Status: 401, GRPC: grpcUnauthenticated, Title: "The token has expired", Proxy: "http_request_denied"},
-	IssuerUnknown:    {Status: 401, GRPC: grpcUnauthenticated, Title: "The token's issuer is not trusted", Proxy: "http_request_denied"},
-	JWKSUnavailable:  {Status: 503, GRPC: grpcUnavailable, Title: "The keys of the token's issuer are not available", Proxy: "proxy_internal_error"},
-	RuleDenied:       {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request", Proxy: "http_request_denied"},
-	NoAllowRule:      {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request", Proxy: "http_request_denied"},
-	RateLimited:      {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},
-	BreakerOpen:      {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused", Proxy: "destination_unavailable"},
-	BreakerProbeFull: {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through", Proxy: "destination_unavailable"},
-	UpstreamConnect:  {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "connection_refused"},
-	UpstreamReset:    {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection", Proxy: "connection_terminated"},
-	UpstreamProtocol: {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
-	UpstreamTimeout:  {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},
-	DeadlineExceeded: {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The caller's deadline has passed", Proxy: "http_response_timeout"},
-	ClientBody:       {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed", Proxy: "http_request_error"},
-	ClientTimeout:    {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time", Proxy: "http_request_error"},
-	ClientClosed:     {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left", Proxy: "http_request_error"},
-	FaultInjected:    {Status: 503, GRPC: grpcUnavailable, Title: "A fault was injected on purpose", Proxy: "proxy_internal_response"},
-	Draining:         {Status: 503, GRPC: grpcUnavailable, Title: "The proxy is shutting down", Proxy: "destination_unavailable"},
-	InternalError:    {Status: 500, GRPC: grpcInternal, Title: "The proxy failed", Proxy: "proxy_internal_error"},
+	PathAmbiguous:            {Status: 400, GRPC: grpcInvalidArgument, Title: "The path can be read in more than one way", Proxy: "http_request_error"},
+	LoopDetected:             {Status: 508, GRPC: grpcInternal, Title: "The request came back to this proxy", Proxy: "proxy_loop_detected"},
+	NoRoute:                  {Status: 404, GRPC: grpcUnimplemented, Title: "No route matches the request", Proxy: "destination_not_found"},
+	MethodNotAllowed:         {Status: 405, GRPC: grpcInvalidArgument, Title: "The method is not allowed", Proxy: "http_request_error"},
+	URITooLong:               {Status: 414, GRPC: grpcInvalidArgument, Title: "The URL is too long", Proxy: "http_request_error"},
+	BodyTooLarge:             {Status: 413, GRPC: grpcInvalidArgument, Title: "The body is too large", Proxy: "http_request_error"},
+	BadContentType:           {Status: 415, GRPC: grpcInvalidArgument, Title: "The content type is not accepted", Proxy: "http_request_error"},
+	HeaderMissing:            {Status: 400, GRPC: grpcInvalidArgument, Title: "A required header is missing", Proxy: "http_request_error"},
+	HeaderDenied:             {Status: 400, GRPC: grpcInvalidArgument, Title: "A header is not allowed", Proxy: "http_request_error"},
+	QueryInvalid:             {Status: 400, GRPC: grpcInvalidArgument, Title: "The query is not accepted", Proxy: "http_request_error"},
+	ParameterInvalid:         {Status: 400, GRPC: grpcInvalidArgument, Title: "A parameter does not fit the API's description", Proxy: "http_request_error"},
+	OperationUnknown:         {Status: 404, GRPC: grpcUnimplemented, Title: "The API's description has no such path", Proxy: "destination_not_found"},
+	BadEncoding:              {Status: 415, GRPC: grpcInvalidArgument, Title: "The content encoding is not accepted", Proxy: "http_request_error"},
+	BodyMalformed:            {Status: 400, GRPC: grpcInvalidArgument, Title: "The body is not what it says it is", Proxy: "http_request_error"},
+	BodyTooComplex:           {Status: 400, GRPC: grpcInvalidArgument, Title: "The body is too deep, or has too many parts", Proxy: "http_request_error"},
+	SchemaViolation:          {Status: 422, GRPC: grpcInvalidArgument, Title: "The body does not fit the schema", Proxy: "http_request_error"},
+	BuffersFull:              {Status: 503, GRPC: grpcUnavailable, Title: "Too many bodies are being checked", Proxy: "proxy_internal_error"},
+	TokenMissing:             {Status: 401, GRPC: grpcUnauthenticated, Title: "A token is required", Proxy: "http_request_denied"},
+	TokenMalformed:           {Status: 400, GRPC: grpcInvalidArgument, Title: "The Authorization header is malformed", Proxy: "http_request_denied"},
+	TokenInvalid:             {Status: 401, GRPC: grpcUnauthenticated, Title: "The token is not valid", Proxy: "http_request_denied"},
+	TokenExpired:             {Status: 401, GRPC: grpcUnauthenticated, Title: "The token has expired", Proxy: "http_request_denied"},
+	IssuerUnknown:            {Status: 401, GRPC: grpcUnauthenticated, Title: "The token's issuer is not trusted", Proxy: "http_request_denied"},
+	CredentialMissing:        {Status: 401, GRPC: grpcUnauthenticated, Title: "A credential is required", Proxy: "http_request_denied"},
+	APIKeyInvalid:            {Status: 401, GRPC: grpcUnauthenticated, Title: "The API key is not valid", Proxy: "http_request_denied"},
+	CertificateInvalid:       {Status: 401, GRPC: grpcUnauthenticated, Title: "The client certificate is not accepted", Proxy: "http_request_denied"},
+	JWKSUnavailable:          {Status: 503, GRPC: grpcUnavailable, Title: "The keys of the token's issuer are not available", Proxy: "proxy_internal_error"},
+	IntrospectionUnavailable: {Status: 503, GRPC: grpcUnavailable, Title: "The token's issuer cannot be asked about it", Proxy: "proxy_internal_error"},
+	RuleDenied:               {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request", Proxy: "http_request_denied"},
+	NoAllowRule:              {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request", Proxy: "http_request_denied"},
+	RateLimited:              {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},
+	BreakerOpen:              {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused", Proxy: "destination_unavailable"},
+	BreakerProbeFull:         {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through", Proxy: "destination_unavailable"},
+	UpstreamConnect:          {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "connection_refused"},
+	UpstreamReset:            {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection", Proxy: "connection_terminated"},
+	UpstreamProtocol:         {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
+	UpstreamTimeout:          {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},
+	DeadlineExceeded:         {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The caller's deadline has passed", Proxy: "http_response_timeout"},
+	ClientBody:               {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed", Proxy: "http_request_error"},
+	ClientTimeout:            {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time", Proxy: "http_request_error"},
+	ClientClosed:             {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left", Proxy: "http_request_error"},
+	FaultInjected:            {Status: 503, GRPC: grpcUnavailable, Title: "A fault was injected on purpose", Proxy: "proxy_internal_response"},
+	Draining:                 {Status: 503, GRPC: grpcUnavailable, Title: "The proxy is shutting down", Proxy: "destination_unavailable"},
+	InternalError:            {Status: 500, GRPC: grpcInternal, Title: "The proxy failed", Proxy: "proxy_internal_error"},
 }
 
 // Answer returns how r is told to a client. A reason that never answers one

@@ -35,6 +35,7 @@ type Record struct {
 	// tracing observer when it begins; empty when it is not traced.
 	TraceID string
 
+	Policy   string // the hash of the policy file that it is judged by
 	Route    string // "none" until a route is found
 	Upstream string
 

@@ -16,8 +16,31 @@ type Refusal struct {
 	Note   string // for the record and the log only, never sent to the client
 	Line   int    // of the policy or rule in the policy file; 0 if none
 
+	// Violated names the limits that are spent, as the RateLimit-Policy field
+	// calls them; only a rate limit has any.
+	Violated []string
+
+	// Errors are what is wrong in detail, and MoreErrors how many there are
+	// besides; only a validation has any.
+	Errors     []Violation
+	MoreErrors int
+
 	// Header goes into the answer: Retry-After, WWW-Authenticate, Allow.
 	Header http.Header
+}
+
+// A Violation is one thing that is wrong with a request, for its client. It
+// says where, and what would be right; never what was there, which may be a
+// secret.
+type Violation struct {
+	// Pointer is where in a body, as a JSON Pointer (RFC 6901); "" is the
+	// whole. Nil: it is not about a body.
+	Pointer *string `json:"pointer,omitempty"`
+	// In is path, query, header or cookie, and Name the parameter's, for one
+	// that is not about a body.
+	In     string `json:"in,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Detail string `json:"detail"`
 }
 
 // Error returns "kind/policy: reason: detail".

@@ -36,6 +36,8 @@ type Switch struct {
 
 	changing sync.Mutex // held over a whole change, its event included
 
+	published chan struct{} // has one when running may have changed; for Run
+
 	mu     sync.RWMutex // guards faults and what they point to
 	faults map[string]*fault
 }
@@ -68,7 +70,7 @@ type run struct {
 // change before it is made; its error prevents the change. It may read the
 // Switch but not change it. nil is nobody.
 func NewSwitch(emit func(exchange.Event) error) *Switch {
-	return &Switch{emit: emit, faults: map[string]*fault{}}
+	return &Switch{emit: emit, faults: map[string]*fault{}, published: make(chan struct{}, 1)}
 }
 
 // Sync tells s which faults the policy names from now on. A fault that the
@@ -156,7 +158,7 @@ func (s *Switch) change(name, who string, say func(fault, time.Time) (*word, err
 	if err := s.tell(exchange.Event{
 		Time: now, Kind: exchange.Fault, Name: name,
 		From: onOff(f.active(now)), To: onOff(status.Active),
-		Who: who, Detail: status.detail(), Line: f.config.Line,
+		Who: who, Detail: status.detail(), Line: f.config.Line, Shadow: status.Shadow,
 	}); err != nil {
 		return Status{}, fmt.Errorf("fault %q is unchanged: %w", name, err)
 	}
@@ -213,6 +215,10 @@ func (s *Switch) refresh() {
 
 // publish makes what is on known to the layers. s.mu is held.
 func (s *Switch) publish(now time.Time) {
+	select {
+	case s.published <- struct{}{}:
+	default:
+	}
 	running := map[string]*run{}
 	for name, f := range s.faults {
 		if !f.active(now) {
@@ -250,8 +256,11 @@ func (f *fault) active(now time.Time) bool {
 }
 
 func (f *fault) status(name string, now time.Time) Status {
-	s := Status{Name: name, Active: f.active(now), Injected: f.injected.Load()}
 	c := f.config
+	s := Status{
+		Name: name, Active: f.active(now), Injected: f.injected.Load(),
+		Shadow: c.Mode == exchange.ModeShadow,
+	}
 	switch {
 	case f.word != nil:
 		s.SetBy = f.word.who

@@ -412,3 +412,23 @@ func TestAStatusAsJSON(t *testing.T) {
 		}
 	})
 }
+
+func TestAFaultInShadowSaysSo(t *testing.T) {
+	for mode, want := range map[exchange.Mode]string{
+		exchange.ModeEnforce: "percent 100, abort 503, until ",
+		exchange.ModeShadow:  "in shadow, nothing is broken, percent 100, abort 503, until ",
+	} {
+		shadow := mode == exchange.ModeShadow
+		var told exchange.Event
+		s := NewSwitch(func(e exchange.Event) error { told = e; return nil })
+		s.Sync([]Named{policy("chaos", func(c *Config) { disabled(c); c.Mode = mode })})
+		status, err := s.On("chaos", Toggle{}, "ann")
+		if err != nil || !strings.HasPrefix(told.Detail, want) || told.Shadow != shadow {
+			t.Errorf("%v: told as %+v, %v, want %q and shadow %v", mode, told, err, want, shadow)
+		}
+		text, _ := json.Marshal(status)
+		if got := strings.Contains(string(text), `"shadow":true`); got != shadow {
+			t.Errorf("%v: status %s, want shadow %v", mode, text, shadow)
+		}
+	}
+}

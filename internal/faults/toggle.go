@@ -26,8 +26,10 @@ type Toggle struct {
 // Status is one fault as it is now: what breaks when it is active, or would if
 // it were switched on.
 type Status struct {
-	Name    string  `json:"name"`
-	Active  bool    `json:"active"`
+	Name   string `json:"name"`
+	Active bool   `json:"active"`
+	// Shadow: it breaks nothing, even while it is active.
+	Shadow  bool    `json:"shadow,omitempty"`
 	Percent float64 `json:"percent"`
 	Delay   Delay   `json:"delay,omitzero"`
 	Abort   Abort   `json:"abort,omitzero"`
@@ -47,7 +49,11 @@ func (s *Status) detail() string {
 	if !s.Active {
 		return ""
 	}
-	words := []string{fmt.Sprintf("percent %v", s.Percent)}
+	var words []string
+	if s.Shadow {
+		words = append(words, "in shadow, nothing is broken")
+	}
+	words = append(words, fmt.Sprintf("percent %v", s.Percent))
 	if s.Delay != (Delay{}) {
 		words = append(words, "delay "+s.Delay.String())
 	}

@@ -22,6 +22,14 @@ type Levels struct {
 	Faults   []FaultLevel
 	Budgets  []BudgetLevel
 	KeySets  []KeySetLevel
+
+	// AuditDropped counts lines that the audit file had no room for; nil where
+	// nothing is audited.
+	AuditDropped *uint64
+
+	// SpansDropped counts spans that were lost, by the reason; nil where nothing
+	// is traced. It only ever grows.
+	SpansDropped map[string]int64
 }
 
 // BreakerLevel is the state of one breaker: closed, half-open, open, or a
@@ -62,6 +70,10 @@ var (
 		"How many calls to the upstream could be repeated now.", "upstream")
 	jwksLastSuccess = level("jwks_last_success_timestamp_seconds",
 		"When the keys of the issuer were last fetched; 0 for never.", "issuer")
+	auditDropped = level("audit_dropped_total",
+		"Lines that were lost since the audit file took none. Only where there is one.")
+	spansDropped = level("trace_spans_dropped_total",
+		"Spans that never reached the collector: queue_full, or export_failed. Only where tracing is on.", "reason")
 )
 
 func level(name, help string, labels ...string) *prometheus.Desc {
@@ -80,6 +92,8 @@ func (c levelCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- faultActive
 	ch <- budgetRemaining
 	ch <- jwksLastSuccess
+	ch <- auditDropped
+	ch <- spansDropped
 	c.m.transitions.Describe(ch)
 }
 
@@ -122,6 +136,12 @@ func (l Levels) tell(ch chan<- prometheus.Metric) {
 			at = float64(k.LastSuccess.UnixMilli()) / 1000
 		}
 		tell(jwksLastSuccess, at, k.Issuer)
+	}
+	if l.AuditDropped != nil {
+		ch <- prometheus.MustNewConstMetric(auditDropped, prometheus.CounterValue, float64(*l.AuditDropped))
+	}
+	for reason, n := range l.SpansDropped {
+		ch <- prometheus.MustNewConstMetric(spansDropped, prometheus.CounterValue, float64(n), reason)
 	}
 }
 

@@ -19,6 +19,9 @@
 //	sidecar_circuit_breaker_state{name,state}
 //	sidecar_circuit_breaker_transitions_total{name,from,to}
 //	sidecar_jwks_last_success_timestamp_seconds{issuer}
+//	sidecar_admin_auth_failures_total
+//	sidecar_audit_dropped_total
+//	sidecar_trace_spans_dropped_total{reason}
 //	sidecar_config_last_reload_successful
 //	sidecar_config_last_reload_success_timestamp_seconds
 //	sidecar_config_info{hash}
@@ -61,6 +64,7 @@ type Metrics struct {
 	routes  memo[string, *route] // the series of vectors
 
 	transitions *prometheus.CounterVec
+	adminAuth   prometheus.Counter
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
 
@@ -83,6 +87,10 @@ func New(build BuildInfo) *Metrics {
 		transitions: counters("circuit_breaker_transitions_total",
 			"Changes of state of each circuit breaker that is not in shadow.",
 			"name", "from", "to"),
+		adminAuth: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "admin_auth_failures_total",
+			Help: "Requests to admin whose credential was missing, unknown or a viewer's; of one address ten of a sort a minute count.",
+		}),
 		reloadOK: prometheus.NewGauge(gauge("config_last_reload_successful",
 			"Whether the last attempt to load the policy file succeeded.")),
 		reloadTime: prometheus.NewGauge(gauge("config_last_reload_success_timestamp_seconds",
@@ -101,7 +109,7 @@ func New(build BuildInfo) *Metrics {
 		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
-		program, m.reloadOK, m.reloadTime,
+		program, m.adminAuth, m.reloadOK, m.reloadTime,
 		levelCollector{m},
 	)
 	for _, v := range m.vectors.all() {

@@ -296,7 +296,7 @@ func TestRoutesComeAndGo(t *testing.T) {
 
 func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	m := New(BuildInfo{})
-	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining"}
+	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining", "trace_spans_dropped_total"}
 	if got := scrape(t, m, names...); len(got) != 0 {
 		t.Errorf("before Levels: %s, want nothing", got)
 	}
@@ -306,6 +306,8 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		Budgets:  []BudgetLevel{{"orders", 4.5}},
 		KeySets:  []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
 		Policy:   "abc",
+
+		SpansDropped: map[string]int64{"queue_full": 7, "export_failed": 0},
 	}
 	m.Levels(func() Levels { return now })
 	want := []string{
@@ -318,6 +320,8 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		`jwks_last_success_timestamp_seconds{issuer="away"} 0`,
 		`jwks_last_success_timestamp_seconds{issuer="https://id.example.com/"} 1.5`,
 		`retry_budget_remaining{upstream="orders"} 4.5`,
+		`trace_spans_dropped_total{reason="export_failed"} 0`,
+		`trace_spans_dropped_total{reason="queue_full"} 7`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
 		t.Errorf("levels (-want +got):\n%s", diff)
@@ -412,6 +416,9 @@ func busy(t *testing.T) *Metrics {
 			Faults:   []FaultLevel{{"chaos", true}},
 			Budgets:  []BudgetLevel{{"orders", 5}},
 			KeySets:  []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
+
+			AuditDropped: new(uint64),
+			SpansDropped: map[string]int64{"queue_full": 1},
 		}
 	})
 	m.Reloaded(true)

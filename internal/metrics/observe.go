@@ -50,9 +50,12 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	}
 }
 
-// Event counts the transitions of a breaker that is not in shadow. It never
-// objects.
+// Event counts the transitions of a breaker that is not in shadow, and the
+// credentials that admin refused. It never objects.
 func (m *Metrics) Event(e exchange.Event) error {
+	if e.Kind == exchange.Admin {
+		m.adminAuth.Inc()
+	}
 	if e.Kind == exchange.CircuitBreaker && !e.Shadow {
 		m.transitions.WithLabelValues(e.Name, e.From, e.To).Inc()
 	}

@@ -15,7 +15,8 @@ type expansion struct {
 	text    string
 	any     bool     // there was a variable
 	unknown bool     // one of them has no value, since variables are not read
-	problem []string // what is wrong
+	unset   []string // the variables that are not set, and must be
+	problem []string // what else is wrong
 }
 
 // expand puts in the values of ${NAME}, and of ${NAME:-text} where NAME is not
@@ -80,7 +81,7 @@ func (e *expansion) variable(inside string, lookup func(string) (string, bool)) 
 	case lookup == nil:
 		e.unknown = true
 	default:
-		e.problem = append(e.problem, fmt.Sprintf("variable %s is not set, and has no default such as ${%s:-text}", name, name))
+		e.unset = append(e.unset, name)
 	}
 	return ""
 }

@@ -23,6 +23,14 @@ func (w *walk) scalar(node *yaml.Node, path string, v reflect.Value) bool {
 		lookup = nil
 	}
 	e := expand(node.Value, lookup)
+	s, isSecret := v.Addr().Interface().(*Secret)
+	for _, name := range e.unset {
+		hint := ", and has no default such as ${" + name + ":-text}"
+		if isSecret {
+			hint = ": it must hold the secret" // a default would stand in the file
+		}
+		e.problem = append(e.problem, "variable "+name+" is not set"+hint)
+	}
 	if len(e.problem) > 0 {
 		for _, p := range e.problem {
 			w.report(path, p)
@@ -38,7 +46,7 @@ func (w *walk) scalar(node *yaml.Node, path string, v reflect.Value) bool {
 	if e.any {
 		w.conceal(hidden{path, node.Value, e.text})
 	}
-	if s, ok := v.Addr().Interface().(*Secret); ok {
+	if isSecret {
 		return w.secret(path, node.Value, e.text, s)
 	}
 	// Only what is written can be of the wrong sort: a variable is always text.

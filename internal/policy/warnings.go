@@ -74,6 +74,7 @@ func (ws *warnings) route(r *Route) bool {
 	mark(ws.used, e.RateLimit...)
 	mark(ws.used, e.Fault...)
 	if e.Authn != nil {
+		ws.audiences(*e.Authn)
 		mark(ws.used, *e.Authn)
 	}
 	if e.CircuitBreaker != nil {
@@ -90,6 +91,9 @@ func (ws *warnings) route(r *Route) bool {
 		}
 	}
 	unknown := "the route has no authn"
+	if name := ws.disabledAuthn(r); name != "" {
+		unknown = "authn " + name + " is disabled"
+	}
 	if e.Authn != nil {
 		if e.Authn.Config.Mode == exchange.ModeEnforce {
 			return true
@@ -107,6 +111,38 @@ func (ws *warnings) route(r *Route) bool {
 		}
 	}
 	return false
+}
+
+// audiences warns of each issuer whose tokens are accepted whomever they are
+// for (RFC 8725 section 3.9), unless it is asked about each: then it decides
+// who may use it here (RFC 7662 section 4).
+func (ws *warnings) audiences(p Named[authz.AuthnConfig]) {
+	if ws.used[p.Path] {
+		return // another route has it too
+	}
+	for i, c := range p.Config.Issuers {
+		if len(c.Audiences) == 0 && c.Introspection == nil {
+			ws.warn(fmt.Sprintf("%s.issuers[%d].audiences", p.Path, i), "is empty: tokens for other services are accepted")
+		}
+	}
+}
+
+// disabledAuthn returns the name of the authn policy that r uses in mode
+// disabled, if it does.
+func (ws *warnings) disabledAuthn(r *Route) string {
+	use := r.Use.Authn
+	if use.IsZero() {
+		use = ws.Defaults.Use.Authn
+	}
+	if use.Inline != nil && use.Inline.Mode == exchange.ModeDisabled {
+		return r.Name + "/" + exchange.Authn
+	}
+	for _, name := range use.Names {
+		if c := ws.Policies.Authn[name]; c != nil && c.Mode == exchange.ModeDisabled {
+			return name
+		}
+	}
+	return ""
 }
 
 func mark[C any](used map[string]bool, policies ...Named[C]) {

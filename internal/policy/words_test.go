@@ -26,7 +26,7 @@ func TestExpand(t *testing.T) {
 		{"$$${A}", "$1", ""},
 		{"^[0-9]+$", "^[0-9]+$", ""},
 		{"$A $", "$A $", ""},
-		{"${NONE}", "", "variable NONE is not set"},
+		{"${NONE}", "", "not set: NONE"},
 		{"${BAD}", "", "variable BAD must hold UTF-8"},
 		{"${A", "", "must close ${"},
 		{"${}", "", "must name a variable"},
@@ -37,6 +37,9 @@ func TestExpand(t *testing.T) {
 	for _, tt := range tests {
 		e := expand(tt.written, lookup)
 		problem := strings.Join(e.problem, "; ")
+		if len(e.unset) > 0 {
+			problem = "not set: " + strings.Join(e.unset, ", ")
+		}
 		if tt.problem == "" && (e.text != tt.want || problem != "") {
 			t.Errorf("expand(%q) = %q, %s, want %q", tt.written, e.text, problem, tt.want)
 		}

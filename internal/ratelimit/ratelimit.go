@@ -80,9 +80,13 @@ func (g *Gate) Check(r *http.Request) error {
 		draws[i].giveBack()
 	}
 	var longest int64
+	var spent []string
 	for i, l := range g.limiters {
 		level := draws[i].level()
 		longest = max(longest, level.wait)
+		if refused >= 0 && level.wait > 0 {
+			spent = append(spent, asciiName(l.name))
+		}
 		if !l.shadow {
 			l.fields.add(record, level)
 		}
@@ -90,7 +94,7 @@ func (g *Gate) Check(r *http.Request) error {
 	if refused < 0 {
 		return nil
 	}
-	return g.limiters[refused].refuse(draws[refused].by, seconds(longest))
+	return g.limiters[refused].refuse(draws[refused].by, seconds(longest), spent)
 }
 
 // Announce tells of the limits, for an answer that was made without asking
@@ -103,16 +107,19 @@ func (g *Gate) Announce(record *exchange.Record) {
 	}
 }
 
-// refuse tells the client when every limit of the route would let it by again:
+// refuse tells the client which limits are spent, and when every limit of the route would let it by again:
 // sooner would only mean to be refused by the next.
-func (l *Limiter) refuse(by string, after int64) *exchange.Refusal {
+func (l *Limiter) refuse(by string, after int64, spent []string) *exchange.Refusal {
 	f := &exchange.Refusal{
 		Kind:   exchange.RateLimit,
 		Policy: l.name,
 		Reason: exchange.RateLimited,
 		Detail: fmt.Sprintf("%s is spent; the next request passes in %d s", l.rate, after),
 		Line:   l.line,
-		Header: http.Header{"Retry-After": {strconv.FormatInt(after, 10)}},
+		// As the RateLimit-Policy field calls them
+		// (draft-ietf-httpapi-ratelimit-headers-10, "Quota Exceeded").
+		Violated: spent,
+		Header:   http.Header{"Retry-After": {strconv.FormatInt(after, 10)}},
 	}
 	if by != "" {
 		f.Note = f.Detail + ", counted by " + by

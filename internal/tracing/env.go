@@ -1,7 +1,6 @@
 package tracing
 
 import (
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -19,10 +18,8 @@ type environment struct {
 
 // readEnvironment reads the variables. What they say that cannot be followed
 // is logged, and the default holds, as the specification has it.
-func readEnvironment(log *slog.Logger) environment {
-	warn := func(name, value, want string) {
-		log.Warn("environment variable ignored", "name", name, "value", value, "want", want)
-	}
+func readEnvironment(w *words) environment {
+	warn := w.ignored
 	e := environment{sampler: readSampler(warn)}
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		e.off = "OTEL_SDK_DISABLED"

@@ -16,11 +16,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -109,8 +111,28 @@ func TestACollectorThatIsAwayCostsNothing(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start = time.Now()
-			if err := tr.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Shutdown says %v, want its deadline", err)
+			err := tr.Shutdown(ctx)
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the collector: ") {
+				t.Errorf("Shutdown says %v, want its deadline, and what is wrong with the collector", err)
+			}
+			if name == "refuses" && !strings.Contains(err.Error(), "connection refused") {
+				t.Errorf("Shutdown says %v, want that nobody listens", err)
+			}
+			// Each of the spans is counted once, wherever it was lost.
+			dropped := tr.Dropped()
+			if all := dropped["queue_full"] + dropped["export_failed"]; all != 20_002 || dropped["queue_full"] < 10_000 {
+				t.Errorf("dropped %v, want 20002 in all, most of them for want of room", dropped)
+			}
+			told := 0
+			for line := range strings.Lines(log.String()) {
+				if _, after, ok := strings.Cut(line, "spans="); ok {
+					n, _, _ := strings.Cut(after, " ")
+					spans, _ := strconv.Atoi(n)
+					told += spans
+				}
+			}
+			if u, ok := errors.AsType[*Undelivered](err); !ok || told+int(u.Spans) != 20_002 {
+				t.Errorf("told of %d before, and now %v, want 20002 in all", told, err)
 			}
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("Shutdown took %v, want it to keep its deadline", took)
@@ -154,7 +176,7 @@ func (failing) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return e
 func TestLostSpansAreToldOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		e := &exporter{SpanExporter: failing{}, log: slog.New(slog.NewTextHandler(&log, nil)), life: t.Context()}
+		e := &exporter{SpanExporter: failing{}, log: slog.New(slog.NewTextHandler(&log, nil)), tally: &tally{}, life: t.Context()}
 		for range 121 { // seconds
 			if err := e.ExportSpans(t.Context(), make([]sdk.ReadOnlySpan, 10)); err != nil {
 				t.Fatalf("ExportSpans: %v, want it told to the log alone", err)
@@ -200,4 +222,61 @@ func selfSigned(t *testing.T) (tls.Certificate, string) {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// Some of them are found wrong by us, some by the libraries, some by both.
+func TestAVariableThatCannotBeFollowedIsNamedOnce(t *testing.T) {
+	tests := []struct{ variable, says string }{
+		{"OTEL_TRACES_SAMPLER=sometimes", "value=sometimes"},
+		{"OTEL_BSP_SCHEDULE_DELAY=abc", "value=abc"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE=-1", "value=-1"},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE=0", "value=0"},
+		{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=many", "value=many"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT=5s", "whole milliseconds"},
+		{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=5s", "whole milliseconds"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE=/nofile", "no such file"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null", "create tls cert pool"},
+		{"OTEL_RESOURCE_ATTRIBUTES=bad", "missing value: [bad]"},
+		{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "parse headers"},
+		{"OTEL_EXPORTER_OTLP_HEADERS=a=hunter2%", "not percent-encoded"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://me:hunter2@local host", "not a URL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.variable, func(t *testing.T) {
+			name, value, _ := strings.Cut(tt.variable, "=")
+			t.Setenv(name, value)
+			var log bytes.Buffer
+			tr := open(t, "https://127.0.0.1:1", &log)
+			if err := tr.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			said := log.String()
+			if strings.Count(said, "\n") != 1 || !strings.Contains(said, "name="+name+" ") || !strings.Contains(said, tt.says) {
+				t.Errorf("the log says\n%swant one line that names %s and says %q", said, name, tt.says)
+			}
+			if strings.Contains(said, "hunter2") {
+				t.Errorf("the log tells a secret: %s", said)
+			}
+		})
+	}
+}
+
+func TestWhatTheLibrariesSayIsInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	w := &words{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	l := logr.New(w)
+	l.V(8).Info("for developers")
+	l.V(4).Info("for the curious", "config", 1)
+	l.V(1).Info("a warning", "limit", 7)
+	l.Error(errors.New("broken"), "a new message")
+	w.Handle(errors.New("partial success"))
+	want := `"says":"a warning","limit":7}|"says":"a new message","error":"broken"}|"error":"partial success"}`
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, after, _ := strings.Cut(line, `"level":"WARN","msg":"tracing",`)
+		got = append(got, strings.TrimSpace(after))
+	}
+	if strings.Join(got, "|") != want {
+		t.Errorf("the log says %s, want %s", &log, want)
+	}
 }

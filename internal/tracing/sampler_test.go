@@ -98,7 +98,7 @@ func TestTheEnvironment(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			var log bytes.Buffer
-			if got := readEnvironment(slog.New(slog.NewTextHandler(&log, nil))); got != tt.want {
+			if got := readEnvironment(&words{log: slog.New(slog.NewTextHandler(&log, nil))}); got != tt.want {
 				t.Errorf("environment %+v, want %+v", got, tt.want)
 			}
 			if said := log.String(); !strings.Contains(said, tt.warns) || (tt.warns == "") != (said == "") {

@@ -28,8 +28,8 @@ import (
 	"log/slog"
 	"net/url"
 	"sync/atomic"
+	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -48,7 +48,8 @@ type Tracing struct {
 	env      environment
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
-	give     func() // gives up what is being exported
+	export   *exporter // nil in tests
+	give     func()    // gives up what is being exported
 }
 
 // New returns a Tracing that sends spans as c says, or nil when nothing is to
@@ -63,37 +64,45 @@ func New(ctx context.Context, c *Config, version string, log *slog.Logger) (*Tra
 	if c == nil {
 		return nil, nil
 	}
-	env := readEnvironment(log)
+	said := listen(log)
+	env := readEnvironment(said)
 	if env.off != "" {
 		log.Info("tracing is switched off", "by", env.off)
 		return nil, nil
 	}
-	// Of the process, not ours alone; there is no other way to hear of an
-	// environment variable that the library cannot read.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing", "error", err.Error()) }))
 	of, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName("sidecar"), semconv.ServiceVersion(version)),
 		resource.WithFromEnv(), // the last word
 	)
-	if err != nil && !errors.Is(err, resource.ErrPartialResource) { // the handler hears of that
+	switch {
+	case errors.Is(err, resource.ErrPartialResource):
+		said.Handle(err)
+	case err != nil:
 		return nil, fmt.Errorf("describing the process to the collector: %w", err)
 	}
+	otlp, err := newOTLP(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to call the collector: %w", err)
+	}
+	life, give := context.WithCancel(context.Background())
+	e := &exporter{SpanExporter: otlp, log: log, tally: &tally{}, life: life, ended: make(chan struct{})}
+	b := readBatching(said)
+	spans := &queue{sdk.NewBatchSpanProcessor(e, b.options()...), int64(b.queue), e.tally}
+	t := newTracing(env, sdk.WithResource(of), sdk.WithSpanProcessor(spans))
+	t.export, t.give = e, give
+	t.Apply(c)
+	return t, nil
+}
+
+// newOTLP returns what speaks to the collector.
+func newOTLP(ctx context.Context, c *Config) (sdk.SpanExporter, error) {
 	to := []otlptracegrpc.Option{otlptracegrpc.WithEndpointURL(c.OTLP)}
 	if u, err := url.Parse(c.OTLP); err == nil && u.Scheme == "http" {
 		// A certificate in the environment would go before the URL.
 		to = append(to, otlptracegrpc.WithTLSCredentials(insecure.NewCredentials()))
 	}
-	otlp, err := otlptracegrpc.New(ctx, to...)
-	if err != nil {
-		return nil, fmt.Errorf("preparing to call the collector: %w", err)
-	}
-	life, give := context.WithCancel(context.Background())
-	spans := sdk.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, log: log, life: life})
-	t := newTracing(env, sdk.WithResource(of), sdk.WithSpanProcessor(spans))
-	t.give = give
-	t.Apply(c)
-	return t, nil
+	return otlptracegrpc.New(ctx, to...)
 }
 
 // maxText bounds a text in a span, in characters: clients choose some of them,
@@ -128,16 +137,38 @@ func (t *Tracing) Apply(c *Config) {
 	}
 }
 
+// Dropped returns how many spans were lost so far, by the reason: queue_full,
+// export_failed. It is nil where nothing is traced.
+func (t *Tracing) Dropped() map[string]int64 {
+	if t == nil || t.export == nil {
+		return nil
+	}
+	of := t.export.tally
+	return map[string]int64{"queue_full": of.noRoom.Load(), "export_failed": of.undelivered.Load()}
+}
+
+// grace is how long an export that is given up has to say why it had not ended.
+const grace = 500 * time.Millisecond
+
 // Shutdown delivers what is left, until ctx ends; what has not been delivered
-// by then is lost. It is called when no exchange is in flight any more. A nil
-// t has nothing left.
+// by then is lost, and the error is an *Undelivered. It is called when no
+// exchange is in flight any more. A nil t has nothing left.
 func (t *Tracing) Shutdown(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
 	defer t.give()
-	if err := t.provider.Shutdown(ctx); err != nil {
-		return fmt.Errorf("delivering the last spans: %w", err)
+	if t.export == nil {
+		return t.provider.Shutdown(ctx)
 	}
-	return nil
+	t.export.closes()
+	err := t.provider.Shutdown(ctx)
+	if err != nil {
+		t.give()
+		select {
+		case <-t.export.ended:
+		case <-time.After(grace):
+		}
+	}
+	return t.export.sum(err)
 }

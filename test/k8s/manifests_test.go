@@ -77,6 +77,11 @@ func TestTheComponentAddsTheSidecarWhereTheLabelSaysSo(t *testing.T) {
 		if pod.Annotations["mine"] != "1" || pod.Spec.Containers[0].Name != "app" {
 			t.Errorf("%s: what was there before is gone: %+v", d.Name, pod)
 		}
+		// Prometheus asks one port of a pod: port and path have to be of one server.
+		scraped := pod.Annotations["prometheus.io/port"] + pod.Annotations["prometheus.io/path"]
+		if want := map[string]string{"with": "9090/metrics", "without": "8081/actuator/prometheus"}[d.Name]; scraped != want {
+			t.Errorf("%s: Prometheus scrapes %s, want %s", d.Name, scraped, want)
+		}
 	}
 }
 
@@ -86,7 +91,7 @@ kind: Deployment
 metadata: {name: %s, labels: %s}
 spec:
   template:
-    metadata: {annotations: {mine: "1"}}
+    metadata: {annotations: {mine: "1", prometheus.io/port: "8081", prometheus.io/path: /actuator/prometheus}}
     spec:
       initContainers: [{name: migrate, image: migrate}]
       containers: [{name: app, image: app}]
