@@ -15,12 +15,16 @@ import (
 // Authn is one authn policy: it finds out who sends a request. It is immutable
 // and safe for concurrent use.
 type Authn struct {
-	name    string
-	line    int
-	shadow  bool               // nobody is kept waiting for it
-	issuers map[string]*issuer // by what iss says
+	name     string
+	line     int
+	shadow   bool // nobody is kept waiting for it
+	optional bool // who shows no credential is let by
+	accepted []credential
 
-	tokens *tokens // that it has verified
+	issuers map[string]*issuer // by what iss says
+	opaque  *issuer            // is asked about tokens of nobody in issuers; may be nil
+	tokens  *tokens            // that it has verified
+	keys    *apiKeys           // nil: none are accepted
 
 	names        map[string]string // our names to claims; see exchange.Principal
 	forward      []forwarding      // in the order of the header names
@@ -31,17 +35,17 @@ type Authn struct {
 type forwarding struct{ header, claim string }
 
 // NewAuthn returns the policy called name. Keys in files are read by read and
-// parsed; for those at a URL, keySet returns the KeySet, which lives longer
-// than the policy and is not started here. c must be valid. The error joins a
-// *exchange.FieldError for each file that does not hold what it should; none
-// repeats what a file holds.
+// parsed; what asks an issuer over the network comes from keeper, and is not
+// started here. c must be valid. The error joins a *exchange.FieldError for
+// each file that does not hold what it should; none repeats what a file holds.
 func NewAuthn(
-	name string, c AuthnConfig, read func(path string) ([]byte, error), keySet func(KeySetConfig) *KeySet,
+	name string, c AuthnConfig, read func(path string) ([]byte, error), keeper Keeper,
 ) (*Authn, error) {
 	a := &Authn{
 		name:         name,
 		line:         c.Line,
 		shadow:       c.Mode == exchange.ModeShadow,
+		optional:     c.Optional,
 		issuers:      make(map[string]*issuer, len(c.Issuers)),
 		tokens:       newTokens(),
 		names:        map[string]string{subjectName: "sub", rolesName: "roles"},
@@ -53,47 +57,34 @@ func NewAuthn(
 	}
 	var problems []error
 	for i, ic := range c.Issuers {
-		if ic.JWKSURL != "" {
-			a.issuers[ic.Issuer] = newIssuer(ic, keySet(ic.keySet()), c.ClockSkew)
-			continue
-		}
-		field, ks, err := ic.keys(read)
-		if err != nil {
+		field, is, err := ic.issuer(read, keeper, c.ClockSkew)
+		switch {
+		case err != nil:
 			at := fmt.Sprintf("issuers[%d].%s", i, field)
 			problems = append(problems, &exchange.FieldError{Field: at, Problem: err.Error()})
-			continue
+		case ic.Introspection != nil:
+			a.opaque = is
+		default:
+			a.issuers[ic.Issuer] = is
 		}
-		a.issuers[ic.Issuer] = newIssuer(ic, &ks, c.ClockSkew)
+	}
+	if c.APIKeys != nil {
+		var err error
+		if a.keys, err = newAPIKeys(*c.APIKeys, read, a.forwards); err != nil {
+			problems = append(problems, &exchange.FieldError{Field: "apiKeys.file", Problem: err.Error()})
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
+	a.accepted = a.credentials(c)
 	return a, nil
 }
 
-// keys reads the keys of c, and tells which field names their file.
-func (c IssuerConfig) keys(read func(path string) ([]byte, error)) (field string, ks keys, err error) {
-	field, path := "jwksFile", c.JWKSFile
-	parse := func(data []byte) (keys, error) { return parseJWKS(data, c.algorithms()) }
-	switch {
-	case c.SecretFile != "":
-		field, path, parse = "secretFile", c.SecretFile, parseSecret
-	case c.PublicKeyFile != "":
-		field, path = "publicKeyFile", c.PublicKeyFile
-		parse = func(data []byte) (keys, error) { return parsePEM(data, c.algorithms()) }
-	}
-	data, err := read(path)
-	if err != nil {
-		return field, keys{}, err
-	}
-	ks, err = parse(data)
-	return field, ks, err
-}
-
-// Check puts the principal whose token r carries on the record, and what the
-// upstream is to see of it; or it returns a *exchange.Refusal. Then nothing
-// the client says of itself is passed on as ours: copies of the forwarded
-// fields are taken away even if someone lets the refused request by.
+// Check puts the principal whom a credential of r proves on the record, and
+// what the upstream is to see of it; or it returns a *exchange.Refusal. Without
+// a principal nothing the client says of itself is passed on as ours: copies of
+// the forwarded fields are taken away even if someone lets a refused request by.
 func (a *Authn) Check(r *http.Request) error {
 	record := exchange.From(r.Context())
 	ctx := r.Context()
@@ -102,22 +93,31 @@ func (a *Authn) Check(r *http.Request) error {
 		ctx, cancel = context.WithCancel(ctx)
 		cancel() // keys that are not there are asked for, and not waited for
 	}
-	v, err := a.authenticate(ctx, r.Header["Authorization"])
-	if err != nil {
-		for _, f := range a.forward {
-			record.Forward(exchange.Field{Name: f.header})
-		}
-		return a.refuse(err)
+	v, why := a.prove(ctx, r)
+	if v != nil {
+		record.Identify(v.principal)
+		record.Forward(v.forward...)
+		record.Forward(a.shown(r, v.principal.By)...)
+		return nil
 	}
-	record.Identify(v.principal)
-	record.Forward(v.forward...)
-	return nil
+	for _, f := range a.forward {
+		record.Forward(exchange.Field{Name: f.header})
+	}
+	if why == nil && a.optional {
+		record.Forward(a.shown(r, "")...)
+		return nil
+	}
+	if a.keys != nil && !a.keys.keep {
+		record.Forward(exchange.Field{Name: a.keys.header})
+	}
+	return a.refuse(why)
 }
 
-// authenticate returns what came of the one token in the Authorization fields.
+// authenticate returns what came of the one token in the Authorization fields,
+// or nothing if they show none.
 func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *rejection) {
-	token, why := bearer(fields)
-	if why != nil {
+	token, shown, why := bearer(fields)
+	if !shown || why != nil {
 		return nil, why
 	}
 	d := digestOf(token)
@@ -138,28 +138,41 @@ func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection
 	if !isToken68(token) {
 		return nil, malformed("the Authorization header must be Bearer and one token")
 	}
-	iss, why := issuerOf(token)
+	issuer, why := a.issuer(token)
 	if why != nil {
 		return nil, why
-	}
-	issuer, ok := a.issuers[iss]
-	if !ok {
-		return nil, &rejection{
-			reason: exchange.IssuerUnknown,
-			detail: "the token's issuer is not trusted",
-			note:   fmt.Sprintf("no issuer of the policy is %.128q", iss),
-		}
 	}
 	by := issuer.keys.current() // before: keys that come meanwhile are no reason to believe it later
-	claims, why := issuer.verify(ctx, token)
+	claims, until, why := issuer.verify(ctx, token)
 	if why != nil {
 		return nil, why
 	}
-	p := newPrincipal(iss, claims, a.names)
+	p := newPrincipal(issuer.name, claims, a.names)
 	return &verified{
-		size: len(token), issuer: issuer, keys: by, until: issuer.until(claims),
+		size: len(token), issuer: issuer, keys: by, until: until,
 		principal: p, forward: a.forwards(p),
 	}, nil
+}
+
+// issuer returns who is to verify token: whose it says it is, and for all that
+// says nothing, or a stranger's name, who knows opaque tokens. One that has a
+// name here goes nowhere else, whatever comes of it.
+func (a *Authn) issuer(token string) (*issuer, *rejection) {
+	iss, why := issuerOf(token)
+	if issuer, ok := a.issuers[iss]; ok && why == nil {
+		return issuer, nil
+	}
+	switch {
+	case a.opaque != nil:
+		return a.opaque, nil
+	case why != nil:
+		return nil, why
+	}
+	return nil, &rejection{
+		reason: exchange.IssuerUnknown,
+		detail: "the token's issuer is not trusted",
+		note:   fmt.Sprintf("no issuer of the policy is %.128q", iss),
+	}
 }
 
 // forwards returns what the upstream is to see of p, and of the token.
@@ -174,12 +187,16 @@ func (a *Authn) forwards(p *exchange.Principal) []exchange.Field {
 	return fields
 }
 
-// refuse returns the refusal that tells of why, with the challenge that RFC
-// 6750 section 3 demands. A client whose token could not be judged is told
-// when to come again; a challenge would tell it that its token is no good.
+// refuse returns the refusal that tells of why, nil for want of a credential,
+// with a challenge for each credential that is accepted (RFC 9110 section
+// 11.6.1). A client whose token could not be judged is told when to come again;
+// a challenge would tell it that its token is no good.
 func (a *Authn) refuse(why *rejection) *exchange.Refusal {
-	header := http.Header{"Www-Authenticate": {why.challenge()}}
-	if why.reason == exchange.JWKSUnavailable {
+	if why == nil {
+		why = a.missing()
+	}
+	header := http.Header{"Www-Authenticate": a.challenges(why)}
+	if why.retryAfter > 0 {
 		header = http.Header{"Retry-After": {strconv.Itoa(why.retryAfter)}}
 	}
 	return &exchange.Refusal{

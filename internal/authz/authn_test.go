@@ -232,7 +232,7 @@ func TestAuthnIdentifies(t *testing.T) {
 				t.Errorf("principal = %+v, want its claims and names", got)
 			}
 			got.Claims, got.Names = nil, nil
-			tt.want.Issuer = alice
+			tt.want.Issuer, tt.want.By = alice, exchange.ByToken
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("principal (-want +got):\n%s", diff)
 			}
@@ -372,36 +372,4 @@ func FuzzClaims(f *testing.F) {
 			}
 		}
 	})
-}
-
-// BenchmarkAuthn is what a token costs the first time, and from then on.
-func BenchmarkAuthn(b *testing.B) {
-	cases := []struct {
-		name  string
-		authn *Authn
-		token string
-	}{
-		{"hs256", authn(b, aSecret, bySecret), hs256(claims(nil))},
-		{"rs256", authn(b, publicPEM(rsaKey()), byPublicKey), sign(jwt.SigningMethodRS256, rsaKey(), claims(nil), nil)},
-		{"es256", authn(b, publicPEM(ecKey()), byPublicKey), sign(jwt.SigningMethodES256, ecKey(), claims(nil), nil)},
-	}
-	for _, bc := range cases {
-		r, _ := request("/", "Bearer "+bc.token)
-		b.Run(bc.name+"/new", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, why := bc.authn.verify(r.Context(), bc.token); why != nil {
-					b.Fatal(why.detail)
-				}
-			}
-		})
-		b.Run(bc.name+"/known", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, why := bc.authn.authenticate(r.Context(), r.Header["Authorization"]); why != nil {
-					b.Fatal(why.detail)
-				}
-			}
-		})
-	}
 }

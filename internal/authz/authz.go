@@ -5,10 +5,10 @@
 //
 //	validation(authn(authz(rateLimit(...))))
 //
-// Authn puts a Principal on the record, proven by a JWT (RFC 7519, RFC 6750),
-// or refuses. Authz reads that principal and never the token. Nothing of a
-// token that was not verified is passed on, and no token or key is ever part
-// of an error.
+// Authn puts a Principal on the record, proven by a token (RFC 7519, RFC 6750),
+// an API key or a client certificate, or refuses. Authz reads that principal and
+// never the credential. Nothing of a token or key that was not verified is
+// passed on, and none is ever part of an error.
 package authz
 
 import (
@@ -23,59 +23,90 @@ import (
 type Authz struct {
 	name        string
 	line        int
-	deny, allow []rule
-	open        bool // what holds when no rule matches
+	explain     bool
+	shadow      bool
+	deny, allow rules
+	headers     bool      // some rule asks for header fields
+	open        bool      // what holds when no rule matches
+	external    *External // asked in place of the rules; nil: none
 }
 
-// New returns the policy called name, its rules compiled. c must be valid.
-func New(name string, c Config) *Authz {
-	a := &Authz{name: name, line: c.Line, open: c.Default == Allow}
+// New returns the policy called name, its rules compiled. c must be valid;
+// external is what c.External describes, and nil without it.
+func New(name string, c Config, external *External) *Authz {
+	a := &Authz{
+		name: name, line: c.Line, explain: c.Explain, shadow: c.Mode == exchange.ModeShadow,
+		open: c.Default == Allow, external: external,
+	}
 	for i, rc := range c.Rules {
 		if rc.Name == "" {
 			rc.Name = fmt.Sprintf("rule-%d", i+1)
 		}
-		if r := newRule(rc); rc.Effect == Deny {
-			a.deny = append(a.deny, r)
+		a.headers = a.headers || len(rc.When.Headers) > 0
+		if r := newRule(rc); r.deny {
+			a.deny.add(r)
 		} else {
-			a.allow = append(a.allow, r)
+			a.allow.add(r)
 		}
 	}
 	return a
 }
 
-// Check returns nil or a *exchange.Refusal: a deny rule that matches wins,
-// then an allow rule, then the default. A path that was sent in another
-// spelling than the usual one must be allowed as it was sent and as it reads
-// decoded, since we do not know which of them the upstream goes by.
+// Check returns nil, and notes on the record which rule let r by; or it returns
+// a *exchange.Refusal: a deny rule that matches wins, then an allow rule, then
+// the default. A path that can be read in several ways must be allowed in each.
 func (a *Authz) Check(r *http.Request) error {
-	p := exchange.From(r.Context()).Principal()
-	if err := a.check(r, r.URL.Path, p); err != nil {
+	rec := exchange.From(r.Context())
+	if a.external != nil {
+		return a.ask(r, rec)
+	}
+	about := asked{
+		Request: r, path: r.URL.Path, host: exchange.HostOnly(r.Host), client: rec.Client, principal: rec.Principal(),
+		spelled: a.headers && spelled(r.Header),
+	}
+	by, err := a.judge(&about)
+	if err != nil {
 		return err
 	}
-	// net/url keeps RawPath only if it is not how Path would be encoded.
-	if raw := r.URL.RawPath; raw != "" && raw != r.URL.Path {
-		if err := a.check(r, raw, p); err != nil {
-			err.Note += ", for the path as it was sent"
+	for _, reading := range [...]string{raw(r.URL), plain(r.URL.Path)} {
+		if about.path = reading; reading == "" {
+			continue
+		}
+		if _, err := a.judge(&about); err != nil {
+			err.Note += fmt.Sprintf(", for the path read as %q", reading)
 			return err
 		}
 	}
+	d := exchange.Decision{Kind: exchange.Authz, Policy: a.name, Outcome: exchange.Pass, Line: a.line}
+	if by != nil {
+		d.Rule, d.Line = by.name, by.line
+	}
+	rec.Note(d)
 	return nil
 }
 
-func (a *Authz) check(r *http.Request, path string, p *exchange.Principal) *exchange.Refusal {
-	if rule := first(a.deny, r.Method, path, p); rule != nil {
-		return a.refuse(exchange.RuleDenied, rule.line, fmt.Sprintf("rule %q denies", rule.name), p)
+// judge returns the rule that allows, nil for the default, or a refusal.
+func (a *Authz) judge(about *asked) (*rule, *exchange.Refusal) {
+	if by := a.deny.first(about); by != nil {
+		f := a.refuse(exchange.RuleDenied, by.line, fmt.Sprintf("rule %q denies", by.name), about.principal)
+		f.Rule = by.name
+		return nil, f
 	}
-	if a.open || first(a.allow, r.Method, path, p) != nil {
-		return nil
+	by := a.allow.first(about)
+	if by == nil && !a.open {
+		return nil, a.refuse(exchange.NoAllowRule, a.line, "no rule allows", about.principal)
 	}
-	return a.refuse(exchange.NoAllowRule, a.line, "no rule allows", p)
+	return by, nil
 }
 
-// refuse tells the client nothing of the rules; the record hears which it was.
+// refuse tells the client nothing of the rules, unless they are to be
+// explained; the record hears which it was.
 func (a *Authz) refuse(reason exchange.Reason, line int, note string, p *exchange.Principal) *exchange.Refusal {
 	f := &exchange.Refusal{Kind: exchange.Authz, Policy: a.name, Reason: reason, Note: note, Line: line}
-	if p != nil {
+	if a.explain {
+		f.Detail = fmt.Sprintf("%s (line %d of the policy)", note, line)
+	}
+	if p != nil && p.By != exchange.ByAPIKey && p.By != exchange.ByClientCertificate {
 		// RFC 6750 section 3.1: the token is good, but not for this.
 		f.Header = http.Header{"Www-Authenticate": {realm + `, error="insufficient_scope"`}}
 	}

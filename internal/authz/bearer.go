@@ -16,17 +16,17 @@ type rejection struct {
 	detail string // for the client; without " and \
 	note   string // for the record, if it knows more
 
-	retryAfter int // seconds; with JWKSUnavailable
+	retryAfter int // seconds, when the token could not be judged; else 0
 }
 
 // realm names what is protected, in every challenge.
 const realm = `Bearer realm="sidecar"`
 
-// challenge returns the WWW-Authenticate field (RFC 6750 section 3.1). To a
-// client that has shown no token it tells no error.
+// challenge returns the WWW-Authenticate field that asks for a token (RFC 6750
+// section 3.1). To a client that has shown none it tells no error.
 func (why *rejection) challenge() string {
 	switch why.reason {
-	case exchange.TokenMissing:
+	case exchange.TokenMissing, exchange.CredentialMissing, exchange.APIKeyInvalid, exchange.CertificateInvalid:
 		return realm
 	case exchange.TokenMalformed:
 		return realm + `, error="invalid_request", error_description="` + why.detail + `"`
@@ -42,25 +42,26 @@ func invalid(detail string) *rejection {
 	return &rejection{reason: exchange.TokenInvalid, detail: detail}
 }
 
-// bearer returns the token in the Authorization fields (RFC 6750 section 2.1).
-// Another scheme than Bearer shows no token. Whether it is one at all is left
-// to who verifies it: to look at each byte costs more than to know it again.
-func bearer(fields []string) (string, *rejection) {
+// bearer returns the token in the Authorization fields (RFC 6750 section 2.1),
+// and whether they show one: another scheme than Bearer does not. Whether it is
+// a token at all is left to who verifies it: to look at each byte costs more
+// than to know it again.
+func bearer(fields []string) (token string, shown bool, why *rejection) {
 	if len(fields) > 1 {
-		return "", malformed("there is more than one Authorization header")
+		return "", true, malformed("there is more than one Authorization header")
 	}
 	if len(fields) == 0 {
-		return "", &rejection{reason: exchange.TokenMissing}
+		return "", false, nil
 	}
 	scheme, token, _ := strings.Cut(strings.Trim(fields[0], " \t"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", &rejection{reason: exchange.TokenMissing}
+		return "", false, nil
 	}
 	token = strings.TrimLeft(token, " ")
 	if len(token) > maxToken {
-		return "", invalid("the token is too long")
+		return "", true, invalid("the token is too long")
 	}
-	return token, nil
+	return token, true, nil
 }
 
 // isToken68 reports whether s is a b64token (RFC 6750 section 2.1), which is

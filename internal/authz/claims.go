@@ -15,7 +15,7 @@ const (
 
 // newPrincipal returns who the claims of a verified token speak of.
 func newPrincipal(iss string, claims map[string]any, names map[string]string) *exchange.Principal {
-	p := &exchange.Principal{Issuer: iss, Claims: claims, Names: names}
+	p := &exchange.Principal{Issuer: iss, By: exchange.ByToken, Claims: claims, Names: names}
 	if subject, ok := p.Claim(subjectName); ok {
 		p.Subject, _ = exchange.Text(subject)
 	}
@@ -68,18 +68,4 @@ func joined(list []any) (string, bool) {
 		texts[i] = text
 	}
 	return strings.Join(texts, ","), true
-}
-
-// holds reports whether a claim is the value, or has it among its values.
-func holds(claim any, value string) bool {
-	if list, ok := claim.([]any); ok {
-		for _, e := range list {
-			if text, ok := exchange.Text(e); ok && text == value {
-				return true
-			}
-		}
-		return false
-	}
-	text, ok := exchange.Text(claim)
-	return ok && text == value
 }

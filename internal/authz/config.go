@@ -2,7 +2,6 @@ package authz
 
 import (
 	"fmt"
-	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -14,7 +13,7 @@ const (
 )
 
 // Config is an authz policy: who may do what. A deny rule that matches wins,
-// then an allow rule, then Default.
+// then an allow rule, then Default; or a decision point of yours says it.
 type Config struct {
 	Line int `yaml:"-"`
 
@@ -25,14 +24,23 @@ type Config struct {
 	// Default is what holds when no rule matches: deny, the default, or allow.
 	Default string `yaml:"default"`
 
+	// Explain tells clients that are refused which rule did it, and its line
+	// in the policy file. Without it only the record, the log and the audit
+	// say so, since it helps to find a way around the rules.
+	Explain bool `yaml:"explain,omitempty"`
+
 	Rules []RuleConfig `yaml:"rules,omitempty"`
+
+	// External is a decision point that is asked in place of Rules.
+	External *ExternalConfig `yaml:"external,omitempty"`
 }
 
 // RuleConfig is one rule.
 type RuleConfig struct {
 	Line int `yaml:"-"`
 
-	// Name stands in decisions. Default: rule-1 for the first rule, and so on.
+	// Name stands in decisions and metrics. Default: rule-1 for the first
+	// rule, and so on.
 	Name string `yaml:"name,omitempty"`
 	// Effect is allow or deny.
 	Effect string `yaml:"effect"`
@@ -41,39 +49,25 @@ type RuleConfig struct {
 	When When `yaml:"when,omitempty"`
 }
 
-// When is a conjunction: every key that is there must hold.
-type When struct {
-	// Roles: the principal has one of them.
-	Roles []string `yaml:"roles,omitempty"`
-	// Methods: the request has one of them.
-	Methods []string `yaml:"methods,omitempty"`
-	// Paths: the decoded path matches one of them. * stands for one segment
-	// or a part of one, ** for any number of segments.
-	Paths []string `yaml:"paths,omitempty"`
-	// Claims: each claim, by name or path, has the value, or has it among its
-	// values.
-	Claims map[string]string `yaml:"claims,omitempty"`
-	// Principals: the subject matches one of them. * stands for any run of
-	// characters.
-	Principals []string `yaml:"principals,omitempty"`
-}
-
 // SetDefaults fills c with what is not said.
 func (c *Config) SetDefaults() { *c = Config{Line: c.Line, Default: Deny} }
 
 // Validate reports every problem with c.
 func (c *Config) Validate(report exchange.Report) {
 	exchange.OneOf(report, "default", c.Default, Allow, Deny)
+	if c.External != nil {
+		if len(c.Rules) > 0 {
+			report("rules", "must not stand beside external, which is asked in their place")
+		}
+		if c.Default == Allow {
+			report("default", "must not be allow beside external, whose onFailure says what holds without an answer")
+		}
+	}
 	seen := map[string]int{}
 	for i, rule := range c.Rules {
 		field := fmt.Sprintf("rules[%d]", i)
 		exchange.OneOf(report, field+".effect", rule.Effect, Allow, Deny)
-		exchange.Methods(report, field+".when.methods", rule.When.Methods)
-		for j, path := range rule.When.Paths {
-			if !strings.HasPrefix(path, "/") {
-				report(fmt.Sprintf("%s.when.paths[%d]", field, j), fmt.Sprintf("must begin with /, got %q", path))
-			}
-		}
+		rule.When.validate(func(f, problem string) { report(field+".when."+f, problem) })
 		if first, ok := seen[rule.Name]; ok && rule.Name != "" {
 			report(field+".name", fmt.Sprintf("is that of rules[%d] already: %q", first, rule.Name))
 		}

@@ -40,6 +40,26 @@ func (w wildcard) match(s string) bool {
 	return true
 }
 
+// wildcards are several of which one must match.
+type wildcards []wildcard
+
+func newWildcards(patterns []string) wildcards {
+	var all wildcards
+	for _, pattern := range patterns {
+		all = append(all, newWildcard(pattern))
+	}
+	return all
+}
+
+func (ws wildcards) match(s string) bool {
+	for i := range ws {
+		if ws[i].match(s) {
+			return true
+		}
+	}
+	return false
+}
+
 // pathGlob matches a path segment by segment: * stands for one segment or a
 // part of one, also an empty one; ** for any number of segments, also none.
 type pathGlob struct {

@@ -140,3 +140,13 @@ func refusal(t *testing.T, err error) *exchange.Refusal {
 	}
 	return f
 }
+
+// keeper makes what it is asked for.
+type keeper struct {
+	keySet       func(KeySetConfig) *KeySet
+	introspector func(IntrospectorConfig) *Introspector
+}
+
+func (k keeper) KeySet(c KeySetConfig) *KeySet { return k.keySet(c) }
+
+func (k keeper) Introspector(c IntrospectorConfig) *Introspector { return k.introspector(c) }

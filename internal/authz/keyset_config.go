@@ -9,7 +9,7 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// JWKSConfig is how the keys at a jwksURL are kept. They are fetched in the
+// JWKSConfig is how keys that are fetched are kept. They are fetched in the
 // background; only a request whose key is not there waits for them, for 3s at
 // most. While there are none at all, tokens of the issuer are answered with
 // 503, since they may be good.
@@ -46,12 +46,13 @@ func (c *JWKSConfig) Validate(report exchange.Report) {
 // KeySetConfig is all that makes one KeySet another than the next.
 type KeySetConfig struct {
 	Issuer     string
-	URL        string
+	URL        string   // empty: the issuer's metadata tell it
 	Algorithms []string // a key for none of them is not kept
 	JWKS       JWKSConfig
 }
 
-// keySet returns the config of the keys at c.JWKSURL.
+// keySet returns the config of the keys at c.JWKSURL, or of those that are
+// discovered.
 func (c IssuerConfig) keySet() KeySetConfig {
 	k := KeySetConfig{Issuer: c.Issuer, URL: c.JWKSURL, Algorithms: c.algorithms()}
 	if k.JWKS.SetDefaults(); c.JWKS != nil {
@@ -60,9 +61,10 @@ func (c IssuerConfig) keySet() KeySetConfig {
 	return k
 }
 
-// checkJWKSURL returns what is wrong with raw, if anything. Whoever can change
-// the answer on its way can sign tokens, so it must come by TLS or not travel.
-func checkJWKSURL(raw string) string {
+// checkRemote returns what is wrong with the URL of an issuer, if anything.
+// Whoever can change the answer on its way can make tokens, so it must come by
+// TLS or not travel.
+func checkRemote(raw string) string {
 	const want = "must be an https URL, or an http one to this machine"
 	u, err := url.Parse(raw)
 	switch {

@@ -13,8 +13,8 @@ import (
 
 // What one fetch may take.
 const (
-	fetchTimeout = 5 * time.Second
-	maxKeySet    = 1 << 20 // bytes
+	fetchTimeout               = 5 * time.Second
+	maxKeySet    exchange.Size = 1 << 20
 )
 
 // How soon a fetch that failed is repeated; it doubles from the first to the
@@ -102,6 +102,9 @@ const (
 func (k *KeySet) say(before string, ks keys, err error) string {
 	e := exchange.Event{Time: time.Now(), Kind: exchange.JWKS, Name: k.config.Issuer, From: before, To: fetched}
 	e.Detail = fmt.Sprintf("%d usable keys", len(ks.list))
+	if len(ks.list) == 1 {
+		e.Detail = "1 usable key"
+	}
 	if err != nil {
 		e.To, e.Detail, e.Bad = failing, err.Error(), true
 	}
@@ -111,22 +114,19 @@ func (k *KeySet) say(before string, ks keys, err error) string {
 	return e.To
 }
 
-// fetch asks the issuer once. The request goes straight to the transport: a
-// redirect is an answer like any other that is not 200, and no error repeats
-// the URL.
+// fetch asks the issuer once for its keys, and before for where they are if
+// that is not known. What it says of that is not kept: keys may move.
 func (k *KeySet) fetch(ctx context.Context) (keys, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.config.URL, nil)
-	if err != nil {
-		return keys{}, errors.New("the URL does not parse")
+	at := k.config.URL
+	if at == "" {
+		var err error
+		if at, err = k.discover(ctx); err != nil {
+			return keys{}, fmt.Errorf("discovery: %w", err)
+		}
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	req.Header.Set("User-Agent", "sidecar")
-	data, err := k.call(req)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %v", fetchTimeout)
-	}
+	data, err := k.get(ctx, at, "application/jwk-set+json, application/json")
 	if err != nil {
 		return keys{}, err
 	}
@@ -137,19 +137,41 @@ func (k *KeySet) fetch(ctx context.Context) (keys, error) {
 	return ks, nil
 }
 
-// call returns the body of a good answer.
-func (k *KeySet) call(req *http.Request) ([]byte, error) {
-	resp, err := k.transport.RoundTrip(req)
+// get returns the body of a good answer from the issuer.
+func (k *KeySet) get(ctx context.Context, at, accept string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return nil, errors.New("the URL does not parse")
+	}
+	req.Header.Set("Accept", accept)
+	data, err := call(k.transport, req, maxKeySet)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %v", fetchTimeout)
+	}
+	return data, err
+}
+
+// statusError is an answer that is no good.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("the answer is %d, must be 200", e.code) }
+
+// call returns the body of a good answer, of most bytes at most. The request
+// goes straight to the transport: a redirect is an answer like any other that
+// is not 200, and no error repeats the URL.
+func call(transport http.RoundTripper, req *http.Request, most exchange.Size) ([]byte, error) {
+	req.Header.Set("User-Agent", "sidecar")
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer is %d, must be 200", resp.StatusCode)
+		return nil, &statusError{resp.StatusCode}
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
-	if err == nil && len(data) > maxKeySet {
-		err = errors.New("the answer is larger than 1 MiB")
+	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
+	if err == nil && len(data) > int(most) {
+		err = fmt.Errorf("the answer is larger than %v", most)
 	}
 	return data, err
 }

@@ -106,18 +106,22 @@ func signedBy(key *ecdsa.PrivateKey, kid string) string {
 // called in a bubble.
 func newIDP(t *testing.T, answer func(*http.Request) (*http.Response, error)) *idp {
 	t.Helper()
+	return newIDPWith(t, answer, IssuerConfig{Issuer: alice, JWKSURL: "https://id.example.com/keys?secret"})
+}
+
+func newIDPWith(t *testing.T, answer func(*http.Request) (*http.Response, error), ic IssuerConfig) *idp {
+	t.Helper()
 	i := &idp{t: t, began: time.Now(), answer: answer}
 	c := AuthnConfig{Line: 3}
 	c.SetDefaults()
-	c.Issuers = []IssuerConfig{{Issuer: alice, JWKSURL: "https://id.example.com/keys?secret", JWKS: &JWKSConfig{
-		Refresh: 10 * time.Minute, UnknownKidCooldown: 30 * time.Second, StaleIfError: staleFor,
-	}}}
-	a, err := NewAuthn("users", c, nil, func(c KeySetConfig) *KeySet {
+	ic.JWKS = &JWKSConfig{Refresh: 10 * time.Minute, UnknownKidCooldown: 30 * time.Second, StaleIfError: staleFor}
+	c.Issuers = []IssuerConfig{ic}
+	a, err := NewAuthn("users", c, nil, keeper{keySet: func(c KeySetConfig) *KeySet {
 		i.set = NewKeySet(c, i, i.random, func(e exchange.Event) {
 			i.events = append(i.events, e.Kind+" "+e.Name+": "+e.From+" -> "+e.To+": "+e.Detail)
 		})
 		return i.set
-	})
+	}})
 	if err != nil {
 		t.Fatalf("NewAuthn() = %v, want nil", err)
 	}
@@ -213,10 +217,10 @@ var badAnswers = []struct {
 	{"a malformed key", says(200, `{"keys":[{"kty":"EC","crv":"P-256","x":"?"}]}`), "the answer holds no usable key: keys[0] cannot be parsed"},
 	{"a secret", says(200, `{"keys":[{"kty":"oct","k":"YQ"}]}`), "the answer holds no usable key: keys[0] is a shared secret, which belongs into secretFile"},
 	{"a key for other algorithms", says(200, jwks(jwk(edKey().Public(), nil))), "the answer holds no usable key: keys[0] holds a key for EdDSA, must be for one of [RS256 ES256]"},
-	{"a huge answer", says(200, `{"pad":"`+strings.Repeat("x", maxKeySet)+`",`+oldKeys[1:]), "the answer is larger than 1 MiB"},
+	{"a huge answer", says(200, `{"pad":"`+strings.Repeat("x", int(maxKeySet))+`",`+oldKeys[1:]), "the answer is larger than 1MiB"},
 	{"an endless answer", func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(endless{})}, nil
-	}, "the answer is larger than 1 MiB"},
+	}, "the answer is larger than 1MiB"},
 	{"an answer that takes too long", slowly(time.Hour, says(200, newKeys)), "no answer within 5s"},
 }
 
@@ -243,9 +247,9 @@ func TestABadAnswerNeverTakesGoodKeysAway(t *testing.T) {
 			i.want(byNew(), "", KeysFresh)
 			i.want(byOld(), exchange.TokenInvalid, KeysFresh)
 			want := []string{
-				"jwks " + alice + ":  -> fetched: 1 usable keys",
+				"jwks " + alice + ":  -> fetched: 1 usable key",
 				"jwks " + alice + ": fetched -> failing: " + tt.says,
-				"jwks " + alice + ": failing -> fetched: 1 usable keys",
+				"jwks " + alice + ": failing -> fetched: 1 usable key",
 			}
 			if diff := cmp.Diff(want, i.events); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
@@ -428,7 +432,7 @@ func TestAClosedKeySetFetchesNothing(t *testing.T) {
 	})
 }
 
-func TestJWKSURL(t *testing.T) {
+func TestRemoteURLs(t *testing.T) {
 	tests := []struct {
 		url  string
 		good bool
@@ -450,8 +454,8 @@ func TestJWKSURL(t *testing.T) {
 		{"https://%zz/", false},
 	}
 	for _, tt := range tests {
-		if problem := checkJWKSURL(tt.url); (problem == "") != tt.good {
-			t.Errorf("checkJWKSURL(%s) = %q, want a problem: %v", tt.url, problem, !tt.good)
+		if problem := checkRemote(tt.url); (problem == "") != tt.good {
+			t.Errorf("checkRemote(%s) = %q, want a problem: %v", tt.url, problem, !tt.good)
 		}
 	}
 }

@@ -2,7 +2,10 @@ package authz
 
 import (
 	"maps"
+	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -11,90 +14,109 @@ import (
 type rule struct {
 	name string
 	line int
+	deny bool
 
 	personal   bool // asks for something only a principal has
 	methods    []string
 	roles      map[string]struct{}
-	claims     []claimIs
-	principals []wildcard
+	scopes     []string
+	claims     []oneOf
+	principals wildcards
 	paths      []pathGlob
+	hosts      []exchange.HostPattern
+	headers    []oneOf
+	sources    []netip.Prefix
+	body       *bool
 }
 
-type claimIs struct{ name, value string }
+// oneOf is what a claim or header field of that name must be.
+type oneOf struct {
+	name   string
+	values wildcards
+}
 
 func newRule(c RuleConfig) rule {
 	w := c.When
 	r := rule{
-		name:     c.Name,
-		line:     c.Line,
-		personal: len(w.Roles)+len(w.Claims)+len(w.Principals) > 0,
-		methods:  slices.Clone(w.Methods),
-		roles:    make(map[string]struct{}, len(w.Roles)),
+		name:       c.Name,
+		line:       c.Line,
+		deny:       c.Effect == Deny,
+		personal:   w.AsksWho() != "",
+		methods:    slices.Clone(w.Methods),
+		roles:      make(map[string]struct{}, len(w.Roles)),
+		scopes:     slices.Clone(w.Scopes),
+		claims:     newOneOfs(w.Claims),
+		principals: newWildcards(w.Principals),
+		headers:    newOneOfs(w.Headers),
+		body:       w.Body,
 	}
 	for _, role := range w.Roles {
 		r.roles[role] = struct{}{}
 	}
-	for _, name := range slices.Sorted(maps.Keys(w.Claims)) {
-		r.claims = append(r.claims, claimIs{name, w.Claims[name]})
-	}
-	for _, pattern := range w.Principals {
-		r.principals = append(r.principals, newWildcard(pattern))
-	}
 	for _, pattern := range w.Paths {
 		r.paths = append(r.paths, newPathGlob(pattern))
+	}
+	for _, host := range w.Hosts {
+		r.hosts = append(r.hosts, exchange.NewHostPattern(host))
+	}
+	for i, h := range r.headers {
+		r.headers[i].name = http.CanonicalHeaderKey(h.name)
+	}
+	for _, network := range w.SourceAddresses {
+		r.sources = append(r.sources, network.Prefix)
 	}
 	return r
 }
 
-// first returns the first of rules that matches, or nil.
-func first(rules []rule, method, path string, p *exchange.Principal) *rule {
-	for i := range rules {
-		if rules[i].match(method, path, p) {
-			return &rules[i]
+func newOneOfs(values map[string]exchange.OneOrMore) []oneOf {
+	var all []oneOf
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		all = append(all, oneOf{name, newWildcards(values[name])})
+	}
+	return all
+}
+
+// rules are those of one effect, in order.
+type rules struct {
+	list []rule
+	// heads hold, for each, what the paths that it matches all begin with. A
+	// thousand rules are told apart by them, so they lie close together.
+	heads []string
+}
+
+func (rs *rules) add(r rule) {
+	head := ""
+	for i, p := range r.paths {
+		if i == 0 {
+			head = p.head
+		}
+		for !strings.HasPrefix(p.head, head) {
+			head = head[:len(head)-1]
+		}
+	}
+	rs.list, rs.heads = append(rs.list, r), append(rs.heads, head)
+}
+
+// first returns the first rule that matches, or nil.
+func (rs *rules) first(a *asked) *rule {
+	for i, head := range rs.heads {
+		if strings.HasPrefix(a.path, head) && rs.list[i].match(a) {
+			return &rs.list[i]
 		}
 	}
 	return nil
 }
 
-// match reports whether every key of the rule holds. p may be nil: then a rule
-// that speaks of a principal never matches.
-func (r *rule) match(method, path string, p *exchange.Principal) bool {
-	return (len(r.methods) == 0 || slices.Contains(r.methods, method)) &&
-		(!r.personal || p != nil && r.matchPrincipal(p)) &&
-		(len(r.paths) == 0 || r.matchPath(path))
-}
-
-func (r *rule) matchPrincipal(p *exchange.Principal) bool {
-	return (len(r.roles) == 0 || r.matchRole(p.Roles)) &&
-		(len(r.principals) == 0 || r.matchSubject(p.Subject)) &&
-		r.matchClaims(p)
-}
-
-func (r *rule) matchRole(roles []string) bool {
-	for _, role := range roles {
-		if _, ok := r.roles[role]; ok {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *rule) matchSubject(subject string) bool {
-	for _, pattern := range r.principals {
-		if pattern.match(subject) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *rule) matchClaims(p *exchange.Principal) bool {
-	for _, want := range r.claims {
-		if claim, ok := p.Claim(want.name); !ok || !holds(claim, want.value) {
-			return false
-		}
-	}
-	return true
+// match reports whether every key of the rule holds. What is cheap, and tells
+// most rules apart, comes first.
+func (r *rule) match(a *asked) bool {
+	return (len(r.methods) == 0 || slices.Contains(r.methods, a.Method)) &&
+		(len(r.paths) == 0 || r.matchPath(a.path)) &&
+		(r.body == nil || *r.body == (a.ContentLength != 0)) && // -1 is a body of unknown length
+		(len(r.hosts) == 0 || r.matchHost(a.host)) &&
+		(len(r.sources) == 0 || r.matchSource(a.client)) &&
+		(!r.personal || a.principal != nil && r.matchPrincipal(a.principal)) &&
+		r.matchHeaders(a)
 }
 
 func (r *rule) matchPath(path string) bool {
@@ -104,4 +126,42 @@ func (r *rule) matchPath(path string) bool {
 		}
 	}
 	return false
+}
+
+func (r *rule) matchHost(host string) bool {
+	for _, pattern := range r.hosts {
+		if pattern.Match(host) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *rule) matchSource(client netip.Addr) bool {
+	for _, network := range r.sources {
+		if network.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchHeaders takes the stricter side where a field is there several times,
+// since we do not know which of them the upstream goes by.
+func (r *rule) matchHeaders(a *asked) bool {
+	for _, want := range r.headers {
+		found := false
+		for _, value := range a.values(want.name) {
+			switch ok := want.values.match(value); {
+			case ok:
+				found = true
+			case !r.deny:
+				return false
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
 }

@@ -14,7 +14,7 @@ func (i *idp) in(mode exchange.Mode) {
 	c := AuthnConfig{Line: 3}
 	c.SetDefaults()
 	c.Mode, c.Issuers = mode, []IssuerConfig{{Issuer: alice, JWKSURL: "https://id.example.com/keys"}}
-	a, err := NewAuthn("users", c, nil, func(KeySetConfig) *KeySet { return i.set })
+	a, err := NewAuthn("users", c, nil, keeper{keySet: func(KeySetConfig) *KeySet { return i.set }})
 	if err != nil {
 		i.t.Fatalf("NewAuthn() = %v, want nil", err)
 	}
