@@ -8,17 +8,24 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// checkBody refuses a body that says it is too large, and bounds one that does
-// not say. A gRPC call is a stream, not a document. What follows an upgrade is
-// no body; that of the handshake, if it has one, is bounded like any other.
-func (v *Validation) checkBody(r *http.Request) error {
-	if v.maxBody == 0 || exchange.IsGRPC(r) {
+// checkBody refuses a body that says it is too large, looks into one as i says,
+// and bounds one that does not say how large it is. A gRPC call is a stream,
+// not a document. What follows an upgrade is no body; that of the handshake, if
+// it has one, is looked at like any other.
+func (v *Validation) checkBody(r *http.Request, i *inspection) error {
+	if v.maxBody == 0 || exchange.IsGRPC(r) || r.ContentLength == 0 {
 		return nil
 	}
 	if r.ContentLength > v.maxBody {
 		return v.tooLarge()
 	}
-	if r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+	case i != nil && v.shadow:
+		i.watch(r)
+	case i != nil:
+		return i.hold(r)
+	case r.ContentLength < 0:
 		r.Body = &limiter{
 			ReadCloser: r.Body,
 			left:       v.maxBody,
@@ -28,6 +35,10 @@ func (v *Validation) checkBody(r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+func (v *Validation) full() *exchange.Refusal {
+	return v.refuse(exchange.BuffersFull, "", "Retry-After", "1")
 }
 
 func (v *Validation) tooLarge() *exchange.Refusal {

@@ -45,3 +45,16 @@ func (ms mediaRanges) String() string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// isJSON reports whether a Content-Type field says JSON (RFC 8259) or a type
+// that is made of it (RFC 6839 section 3.1). The messages of a gRPC call may be
+// JSON; its body is none.
+func isJSON(field string) bool {
+	media, _, _ := strings.Cut(field, ";")
+	media = strings.ToLower(strings.Trim(media, " \t"))
+	typ, sub, ok := strings.Cut(media, "/")
+	if !ok || typ == "" || strings.HasPrefix(media, "application/grpc") {
+		return false
+	}
+	return media == "application/json" || len(sub) > len("+json") && strings.HasSuffix(sub, "+json")
+}

@@ -2,8 +2,9 @@
 //
 // It stands first, since what it refuses has cost nothing yet, and it looks at
 // the cheapest thing first: the method, the length of the URL, the headers,
-// the content type, the size of the body. It never reads a body; it bounds how
-// much of it others can read.
+// the query, the content type, the size of the body. It reads a body only where
+// the policy says what must be in it; else it bounds how much of it others can
+// read.
 package validation
 
 import (
@@ -29,10 +30,51 @@ type Validation struct {
 	types   mediaRanges
 	require []string // canonical names
 	deny    []string // canonical names
+
+	queryRules *queryRules // nil: none
+
+	reads    bool // bodies, for one of these
+	json     JSON
+	schema   *schema   // nil: none
+	contract *contract // nil: none
+	buffers  *Buffers
 }
 
-// New returns the policy called name. c must be valid.
-func New(name string, c Config) *Validation {
+// New returns the policy called name. c must be valid. readFile returns the
+// files that c names; nil: they are not looked at, and what they would demand
+// is not. An error is an *exchange.FieldError.
+func New(name string, c Config, readFile func(string) ([]byte, error), buffers *Buffers) (*Validation, error) {
+	v := newValidation(name, c, buffers)
+	if readFile == nil {
+		return v, nil
+	}
+	if c.JSONSchema != "" {
+		data, err := readFile(c.JSONSchema)
+		if err == nil {
+			v.schema, err = newSchema(data)
+		}
+		if err != nil {
+			return nil, &exchange.FieldError{Field: "jsonSchema", Problem: err.Error()}
+		}
+	}
+	if c.OpenAPIFile != "" {
+		data, err := readFile(c.OpenAPIFile)
+		if err == nil {
+			v.contract, err = newContract(data)
+		}
+		if err != nil {
+			return nil, &exchange.FieldError{Field: "openapi", Problem: err.Error()}
+		}
+	}
+	return v, nil
+}
+
+func newValidation(name string, c Config, buffers *Buffers) *Validation {
+	limits := c.JSONLimits
+	if limits == nil {
+		limits = new(JSON)
+		limits.SetDefaults()
+	}
 	return &Validation{
 		name:    name,
 		line:    c.Line,
@@ -44,6 +86,10 @@ func New(name string, c Config) *Validation {
 		types:   newMediaRanges(c.ContentTypes),
 		require: canonical(c.Headers.Require),
 		deny:    canonical(c.Headers.Deny),
+
+		queryRules: newQueryRules(c.Query),
+
+		reads: c.reads(), json: *limits, buffers: buffers,
 	}
 }
 
@@ -55,11 +101,35 @@ func canonical(names []string) []string {
 	return out
 }
 
-// Check returns nil or a *exchange.Refusal. When the body does not say how
-// long it is, r.Body is replaced by one that ends, in a *exchange.Refusal too,
-// before it has delivered more than MaxBody; in shadow, by one that only notes
-// where it would end.
+// Check returns nil or a *exchange.Refusal, or the error with which the body
+// could not be read. Where the policy says what must be in a body, r.Body is
+// replaced by one in memory; else, when the body does not say how long it is,
+// by one that ends, in a *exchange.Refusal too, before it has delivered more
+// than MaxBody. In shadow it is replaced by one that only notes what would
+// have been refused while it is read.
 func (v *Validation) Check(r *http.Request) error {
+	if err := v.checkHead(r); err != nil {
+		return err
+	}
+	op, err := v.checkTarget(r)
+	if err != nil {
+		return err
+	}
+	if r.ContentLength != 0 { // -1 is a body of unknown length
+		if len(v.types) > 0 && !v.types.match(r.Header["Content-Type"]) {
+			// RFC 9110 section 15.5.16: Accept tells what would be accepted.
+			return v.refuse(exchange.BadContentType, "accepted are "+v.types.String(), "Accept", v.types.String())
+		}
+	}
+	i, err := v.inspect(r, op)
+	if err != nil {
+		return err
+	}
+	return v.checkBody(r, i)
+}
+
+// checkHead looks at the method, the length of the URL and the fields.
+func (v *Validation) checkHead(r *http.Request) error {
 	if len(v.methods) > 0 && !slices.Contains(v.methods, r.Method) {
 		// RFC 9110 section 15.5.6 demands Allow.
 		return v.refuse(exchange.MethodNotAllowed, "", "Allow", v.allow)
@@ -77,14 +147,36 @@ func (v *Validation) Check(r *http.Request) error {
 			return v.refuse(exchange.HeaderDenied, name+" is not allowed", "", "")
 		}
 	}
-	if r.ContentLength == 0 { // -1 is a body of unknown length
-		return nil
+	return nil
+}
+
+// checkTarget looks at the query and, where an API is described, returns the
+// operation that r asks for.
+func (v *Validation) checkTarget(r *http.Request) (*operation, error) {
+	if v.queryRules == nil && v.contract == nil {
+		return nil, nil
 	}
-	if len(v.types) > 0 && !v.types.match(r.Header["Content-Type"]) {
-		// RFC 9110 section 15.5.16: Accept tells what would be accepted.
-		return v.refuse(exchange.BadContentType, "accepted are "+v.types.String(), "Accept", v.types.String())
+	query, err := v.query(r.URL.RawQuery)
+	if err != nil || v.contract == nil {
+		return nil, err
 	}
-	return v.checkBody(r)
+	op, allowed := v.contract.find(r)
+	switch {
+	case len(allowed) > 0:
+		return nil, v.refuse(exchange.MethodNotAllowed, "", "Allow", strings.Join(allowed, ", "))
+	case op == nil:
+		return nil, v.refuse(exchange.OperationUnknown, "", "", "")
+	}
+	var all findings
+	for _, wrong := range op.parameterProblems(r, query) {
+		all.add(wrong, "")
+	}
+	if all.count > 0 {
+		f := v.refuse(exchange.ParameterInvalid, all.String(), "", "")
+		f.Errors, f.MoreErrors = all.told()
+		return nil, f
+	}
+	return op, nil
 }
 
 // has reports whether r has the header field, also one that net/http takes

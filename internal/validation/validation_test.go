@@ -16,7 +16,11 @@ func policy(with func(c *Config)) *Validation {
 	c := Config{Line: 7}
 	c.SetDefaults()
 	with(&c)
-	return New("api", c)
+	v, err := New("api", c, nil, NewBuffers(c))
+	if err != nil {
+		panic(err) // there are no files that could be wrong
+	}
+	return v
 }
 
 // request returns a request of "METHOD /target", with "Name: value" fields.
