@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"sidecar/internal/exchange"
+)
+
+// entry is a line that is not in the chain yet.
+type entry struct {
+	Time       time.Time `json:"time"`
+	Event      string    `json:"event"`
+	Result     string    `json:"result"`
+	Who        string    `json:"who,omitempty"`
+	By         string    `json:"by,omitempty"`
+	Issuer     string    `json:"issuer,omitempty"`
+	Client     string    `json:"client,omitempty"`
+	Peer       string    `json:"peer,omitempty"`
+	RequestID  string    `json:"requestId,omitempty"`
+	Method     string    `json:"method,omitempty"`
+	Host       string    `json:"host,omitempty"`
+	Path       string    `json:"path,omitempty"`
+	Route      string    `json:"route,omitempty"`
+	Status     int       `json:"status,omitempty"`
+	Name       string    `json:"name,omitempty"`
+	From       string    `json:"from,omitempty"`
+	To         string    `json:"to,omitempty"`
+	Policy     string    `json:"policy,omitempty"`
+	Rule       string    `json:"rule,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	Line       int       `json:"line,omitempty"`
+	Detail     string    `json:"detail,omitempty"`
+	PolicyHash string    `json:"policyHash,omitempty"`
+	Lost       uint64    `json:"lost,omitempty"`
+	Torn       string    `json:"torn,omitempty"`
+}
+
+// line is an entry in its place.
+type line struct {
+	Seq  uint64 `json:"seq"`
+	Prev string `json:"prev"`
+	entry
+}
+
+// fileEvent is the event of lines that are about the file itself.
+const fileEvent = "audit"
+
+// torn is the result of a line that explains the half line before it.
+const torn = "torn"
+
+func ofFile(result, hash string) entry {
+	return entry{Time: time.Now(), Event: fileEvent, Result: result, PolicyHash: hash}
+}
+
+// refuses reports whether d turned somebody away for who they are, or for what
+// they may not do.
+func refuses(d *exchange.Decision) bool {
+	return d.Outcome == exchange.Refuse && (d.Kind == exchange.Authn || d.Kind == exchange.Authz)
+}
+
+func ofRequest(r *exchange.Record, d *exchange.Decision) entry {
+	e := entry{
+		Time: time.Now(), Event: d.Kind, Result: "refused",
+		Client: r.Client.String(), Peer: r.Peer.String(), RequestID: cut(r.ID, short),
+		Method: cut(r.Method, short), Host: cut(r.Host, long), Path: cut(r.Path, long),
+		Route: r.Route, Status: r.Status,
+		Policy: d.Policy, Reason: string(d.Reason), Rule: d.Rule, Line: d.Line, Detail: cut(d.Detail, long),
+		PolicyHash: r.Policy,
+	}
+	if p := r.Principal(); p != nil {
+		e.Who, e.By, e.Issuer = cut(p.Subject, long), p.By, cut(p.Issuer, long)
+	}
+	return e
+}
+
+// isChange reports whether e is a change by an operator, who is told when it
+// cannot be made.
+func isChange(e exchange.Event) bool {
+	switch e.Kind {
+	case exchange.CircuitBreaker, exchange.Fault:
+		return e.Who != ""
+	}
+	return e.Kind == exchange.Reload
+}
+
+// isNews reports whether e has happened by itself, or was refused.
+func isNews(e exchange.Event) bool {
+	switch e.Kind {
+	case exchange.Fault:
+		return e.Who == ""
+	}
+	return e.Kind == exchange.Reload || e.Kind == exchange.Admin
+}
+
+func ofEvent(e exchange.Event, hash string) entry {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	out := entry{
+		Time: e.Time, Event: e.Kind, Result: "made", Name: cut(e.Name, long), From: e.From, To: e.To,
+		Line: e.Line, Detail: cut(e.Detail, long), PolicyHash: hash,
+	}
+	switch {
+	case e.Kind == exchange.Admin:
+		out.Result = "refused"
+	case e.Bad && e.Kind == exchange.Reload:
+		out.Result = "failed"
+	}
+	out.Who, out.Client = whoAndWhere(e.Who)
+	return out
+}
+
+// whoAndWhere takes apart what admin says of who asks: a credential, "from" and
+// an address, or one of the two alone.
+func whoAndWhere(said string) (who, client string) {
+	at := strings.LastIndexByte(said, ' ') + 1
+	if _, err := netip.ParseAddr(said[at:]); err != nil {
+		return cut(said, long), ""
+	}
+	return cut(strings.TrimSuffix(said[:at], " from "), long), said[at:]
+}
+
+// How much of what others choose is written, in bytes. A line stays below
+// maxLine whatever is escaped.
+const (
+	short   = 128
+	long    = 512
+	maxLine = 64 << 10
+)
+
+// cut returns the beginning of s, with what is no UTF-8 replaced.
+func cut(s string, most int) string {
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
