@@ -259,12 +259,38 @@ func TestForce(t *testing.T) {
 	})
 }
 
+// Forcing says what Force is going to tell, and does nothing.
+func TestForcing(t *testing.T) {
+	b := newBench(t, config(), 200)
+	tests := []struct {
+		state   string
+		want    string
+		changes bool
+	}{
+		{"open", "closed>open by ann: forced", true},
+		{"closed", "closed>closed by ann: forced", true},
+		{"auto", "closed>closed by ann: no longer forced", false},
+		{"closed", "closed>closed by ann: forced", true}, // it was not done before
+	}
+	for _, tt := range tests {
+		e, changes, err := b.state.Forcing(tt.state, "ann")
+		got := e.From + ">" + e.To + " by " + e.Who + ": " + e.Detail
+		if got != tt.want || changes != tt.changes || err != nil {
+			t.Errorf("Forcing(%s): %s, %v, %v, want %s, %v", tt.state, got, changes, err, tt.want, tt.changes)
+		}
+	}
+	b.wantTransitions()
+}
+
 func TestForceRefusesAnUnknownWord(t *testing.T) {
 	b := newBench(t, config(), 200)
 	err := b.state.Force("half-open", "ann")
 	want := `state must be open, closed or auto, got "half-open"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, _, err := b.state.Forcing("half-open", "ann"); err == nil || err.Error() != want {
+		t.Errorf("Forcing: got %v, want %s", err, want)
 	}
 	b.wantTransitions()
 }

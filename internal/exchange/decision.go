@@ -13,8 +13,8 @@ const (
 	Broken Outcome = "broken" // could not do its work
 )
 
-// Decision is one policy's word on one exchange. Kind, Policy, Outcome and
-// Reason become metric labels, so they come from code and from the policy
+// Decision is one policy's word on one exchange. Kind, Policy, Outcome,
+// Reason and Rule become metric labels, so they come from code and from the policy
 // file, never from a request. Detail is for people and may speak of the
 // request, but never holds a secret.
 type Decision struct {
@@ -22,9 +22,11 @@ type Decision struct {
 	Policy  string
 	Outcome Outcome
 	Reason  Reason // empty for a plain pass
+	Rule    string // the authz rule that decided, by its name in the policy file; empty where none did
 	Detail  string
 	Line    int       // of the policy or rule in the policy file; 0 for a built-in one
 	At      time.Time // when it was noted; zero in an exchange that is not traced
+	Proxy   string    // the error type of Proxy-Status; empty: that of Reason
 }
 
 // Notable reports whether d is more than a plain pass.

@@ -34,6 +34,10 @@ const (
 type Failure struct {
 	Kind FailureKind
 	Err  error
+
+	// Proxy is the error type of Proxy-Status, where more is known than the
+	// reason tells (RFC 9209 section 2.3); empty: that of the reason.
+	Proxy string
 }
 
 // Error returns the kind and what lies under it.

@@ -22,7 +22,7 @@ func TestFailure(t *testing.T) {
 		{"unheard-of", InternalError, false},
 	}
 	for _, tt := range tests {
-		f := &Failure{tt.kind, io.ErrUnexpectedEOF}
+		f := &Failure{Kind: tt.kind, Err: io.ErrUnexpectedEOF}
 		if f.Reason() != tt.reason || f.NothingSent() != tt.nothingSent {
 			t.Errorf("%s is told as %s, nothing sent: %v, want %s, %v", tt.kind, f.Reason(), f.NothingSent(), tt.reason, tt.nothingSent)
 		}

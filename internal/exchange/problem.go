@@ -33,7 +33,15 @@ type problem struct {
 // Response returns f as the answer to r: a problem document or, for a gRPC
 // call, a status without a message ("trailers-only").
 func (f *Refusal) Response(r *http.Request, requestID string) *http.Response {
-	return f.ResponseAs(f.Reason.Answer(), r, requestID)
+	a := f.Reason.Answer()
+	switch {
+	case f.Ready == nil:
+	case !IsGRPC(r):
+		return NewResponse(r, f.Ready.Status, f.Ready.ContentType, f.Ready.Body, f.Header)
+	case f.Ready.Status == http.StatusUnauthorized:
+		a.GRPC = grpcUnauthenticated
+	}
+	return f.ResponseAs(a, r, requestID)
 }
 
 // ResponseAs is Response with another answer than the reason's own.

@@ -42,6 +42,9 @@ const (
 	RuleDenied  Reason = "rbac_denied"
 	NoAllowRule Reason = "no_allow_rule"
 
+	ExternalDenied   Reason = "external_denied"
+	AuthzUnavailable Reason = "authz_unavailable"
+
 	RateLimited Reason = "rate_limited"
 
 	BreakerOpen      Reason = "breaker_open"
@@ -143,10 +146,12 @@ var answers = map[Reason]Answer{
 	IntrospectionUnavailable: {Status: 503, GRPC: grpcUnavailable, Title: "The token's issuer cannot be asked about it", Proxy: "proxy_internal_error"},
 	RuleDenied:               {Status: 403, GRPC: grpcPermissionDenied, Title: "A rule denies the request", Proxy: "http_request_denied"},
 	NoAllowRule:              {Status: 403, GRPC: grpcPermissionDenied, Title: "No rule allows the request", Proxy: "http_request_denied"},
+	ExternalDenied:           {Status: 403, GRPC: grpcPermissionDenied, Title: "The decision point refuses the request", Proxy: "http_request_denied"},
+	AuthzUnavailable:         {Status: 503, GRPC: grpcUnavailable, Title: "The decision point is not available", Proxy: "proxy_internal_error"},
 	RateLimited:              {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},
 	BreakerOpen:              {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused", Proxy: "destination_unavailable"},
 	BreakerProbeFull:         {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through", Proxy: "destination_unavailable"},
-	UpstreamConnect:          {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "connection_refused"},
+	UpstreamConnect:          {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "destination_unavailable"},
 	UpstreamReset:            {Status: 502, GRPC: grpcUnavailable, Title: "The upstream closed the connection", Proxy: "connection_terminated"},
 	UpstreamProtocol:         {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
 	UpstreamTimeout:          {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},

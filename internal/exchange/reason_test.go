@@ -49,6 +49,8 @@ func TestReasonAnswers(t *testing.T) {
 		{IntrospectionUnavailable, "introspection_unavailable", 503, 14, ours + "introspection_unavailable"},
 		{RuleDenied, "rbac_denied", 403, 7, ours + "rbac_denied"},
 		{NoAllowRule, "no_allow_rule", 403, 7, ours + "no_allow_rule"},
+		{ExternalDenied, "external_denied", 403, 7, ours + "external_denied"},
+		{AuthzUnavailable, "authz_unavailable", 503, 14, ours + "authz_unavailable"},
 		{RateLimited, "rate_limited", 429, 8, "https://iana.org/assignments/http-problem-types#quota-exceeded"},
 		{BreakerOpen, "breaker_open", 503, 14, ours + "breaker_open"},
 		{BreakerProbeFull, "breaker_probe_full", 503, 14, ours + "breaker_probe_full"},

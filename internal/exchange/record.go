@@ -39,6 +39,11 @@ type Record struct {
 	Route    string // "none" until a route is found
 	Upstream string
 
+	// TraceParent names the exchange's own span, for those it asks something
+	// (https://www.w3.org/TR/trace-context/#traceparent-header); set and empty
+	// as TraceID is.
+	TraceParent string
+
 	// Deadline is when the response headers must have arrived. Zero is never.
 	Deadline time.Time
 

@@ -14,7 +14,9 @@ type Refusal struct {
 	Reason Reason
 	Detail string // this occurrence, for the client: no internals, no secrets
 	Note   string // for the record and the log only, never sent to the client
+	Rule   string // the rule that refuses; only an authz rule does
 	Line   int    // of the policy or rule in the policy file; 0 if none
+	Proxy  string // the error type of Proxy-Status; empty: that of Reason
 
 	// Violated names the limits that are spent, as the RateLimit-Policy field
 	// calls them; only a rate limit has any.
@@ -27,6 +29,16 @@ type Refusal struct {
 
 	// Header goes into the answer: Retry-After, WWW-Authenticate, Allow.
 	Header http.Header
+
+	// Ready, if it is there, goes to the client in place of a problem document.
+	Ready *Ready
+}
+
+// Ready is an answer that somebody else has worded: an external decision point.
+type Ready struct {
+	Status      int
+	ContentType string
+	Body        []byte
 }
 
 // A Violation is one thing that is wrong with a request, for its client. It
@@ -58,7 +70,7 @@ func (f *Refusal) Error() string {
 // Decision returns f as the record keeps it: its Detail is the Note, or what
 // the client is told when there is none.
 func (f *Refusal) Decision() Decision {
-	d := Decision{Kind: f.Kind, Policy: f.Policy, Outcome: Refuse, Reason: f.Reason, Detail: f.Note, Line: f.Line}
+	d := Decision{Kind: f.Kind, Policy: f.Policy, Outcome: Refuse, Reason: f.Reason, Rule: f.Rule, Detail: f.Note, Line: f.Line, Proxy: f.Proxy}
 	if d.Detail == "" {
 		d.Detail = f.Detail
 	}

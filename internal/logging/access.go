@@ -73,6 +73,7 @@ func (s *settings) fields(attrs []slog.Attr, r *exchange.Record, notes []note) [
 	}
 	if p := r.Principal(); p != nil {
 		addIf("principal", p.Subject)
+		addIf("credential", p.By)
 	}
 	if notes != nil {
 		add(slog.Any("decisions", notes))
@@ -89,6 +90,7 @@ type note struct {
 	Policy  string           `json:"policy,omitempty"`
 	Outcome exchange.Outcome `json:"outcome"`
 	Reason  exchange.Reason  `json:"reason,omitempty"`
+	Rule    string           `json:"rule,omitempty"`
 	Detail  string           `json:"detail,omitempty"`
 	Line    int              `json:"line,omitempty"`
 }
@@ -116,7 +118,7 @@ func notable(ds []exchange.Decision) (notes []note) {
 	for i := range ds {
 		d := &ds[i]
 		if d.Notable() {
-			notes = append(notes, note{d.Kind, d.Policy, d.Outcome, d.Reason, d.Detail, d.Line})
+			notes = append(notes, note{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule, d.Detail, d.Line})
 		}
 	}
 	return notes

@@ -66,12 +66,12 @@ func TestLineOfRequest(t *testing.T) {
 				Kind: exchange.Authz, Policy: "rbac", Reason: exchange.RuleDenied, Detail: `rule "suspended"`, Line: 41,
 			}).Decision()), func(r *exchange.Record) {
 				r.Upstream, r.Client = "", netip.Addr{}
-				r.Identify(&exchange.Principal{Subject: "alice", Claims: map[string]any{"email": "alice@example.com"}})
+				r.Identify(&exchange.Principal{Subject: "alice", By: exchange.ByAPIKey, Claims: map[string]any{"email": "alice@example.com"}})
 			}),
 			`{"time":"2026-03-01T12:00:00.001234567Z","level":"INFO","msg":"request","request_id":"req-1",` +
 				`"method":"GET","path":"/v1/orders/42","host":"api.example.com","proto":"HTTP/1.1","route":"orders",` +
 				`"status":403,"reason":"rbac_denied","bytes_in":12,"bytes_out":345,"duration_ms":1.234,"upstream_ms":0.9,"attempts":1,` +
-				`"principal":"alice",` +
+				`"principal":"alice","credential":"apiKey",` +
 				`"decisions":[{"kind":"authz","policy":"rbac","outcome":"refuse","reason":"rbac_denied","detail":"rule \"suspended\"","line":41}]}`,
 		},
 		{

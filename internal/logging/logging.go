@@ -28,14 +28,15 @@
 //	attempts     upstream calls; 0 when a policy answered
 //	client       ? its address, as far as trusted proxies tell
 //	principal    ? the subject that authn found proven
+//	credential   ? how: token, apiKey, clientCertificate
 //	decisions    ? what policies said beyond a plain pass: a list of
 //	             kind, policy, outcome, reason, detail, line
 //	headers      ? at level debug: the request's header, secrets as ***
 //
 // The line of an event is called by its kind ("circuit breaker", "fault",
-// "jwks") and has ? name, from, to, detail, who and line. It is INFO, or WARN
-// for one that is worth waking somebody: a breaker that opens, keys that cannot
-// be fetched.
+// "jwks", "admin") and has ? name, from, to, detail, who and line. It is INFO,
+// or WARN for one that is worth waking somebody: a breaker, not in shadow, that
+// opens, keys that cannot be fetched, a credential that admin refuses.
 //
 // No token, cookie, query or body is written. At level debug header fields
 // are, except those that the policy redacts.

@@ -23,6 +23,8 @@ type Levels struct {
 	Budgets  []BudgetLevel
 	KeySets  []KeySetLevel
 
+	Certificates []CertificateLevel
+
 	// AuditDropped counts lines that the audit file had no room for; nil where
 	// nothing is audited.
 	AuditDropped *uint64
@@ -54,6 +56,13 @@ type KeySetLevel struct {
 	LastSuccess time.Time
 }
 
+// CertificateLevel is when the first certificate in a file expires. It is that
+// of a listener or of an upstream; File is the key that names it.
+type CertificateLevel struct {
+	Listener, Upstream, File string
+	Expires                  time.Time
+}
+
 // Levels sets what is read at each scrape; before that there are none. read
 // is called from several goroutines at once and must not block; a breaker that
 // it finds to have moved may tell so with an Event.
@@ -70,6 +79,9 @@ var (
 		"How many calls to the upstream could be repeated now.", "upstream")
 	jwksLastSuccess = level("jwks_last_success_timestamp_seconds",
 		"When the keys of the issuer were last fetched; 0 for never.", "issuer")
+	certificateExpiry = level("tls_certificate_expiry_timestamp_seconds",
+		"When the first certificate in the file expires. The file is named by its key; it is that of the listener (data, telemetry, admin) or of the upstream, the other label being empty.",
+		"listener", "upstream", "file")
 	auditDropped = level("audit_dropped_total",
 		"Lines that were lost since the audit file took none. Only where there is one.")
 	spansDropped = level("trace_spans_dropped_total",
@@ -92,6 +104,7 @@ func (c levelCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- faultActive
 	ch <- budgetRemaining
 	ch <- jwksLastSuccess
+	ch <- certificateExpiry
 	ch <- auditDropped
 	ch <- spansDropped
 	c.m.transitions.Describe(ch)
@@ -136,6 +149,9 @@ func (l Levels) tell(ch chan<- prometheus.Metric) {
 			at = float64(k.LastSuccess.UnixMilli()) / 1000
 		}
 		tell(jwksLastSuccess, at, k.Issuer)
+	}
+	for _, c := range l.Certificates {
+		tell(certificateExpiry, float64(c.Expires.Unix()), c.Listener, c.Upstream, c.File)
 	}
 	if l.AuditDropped != nil {
 		ch <- prometheus.MustNewConstMetric(auditDropped, prometheus.CounterValue, float64(*l.AuditDropped))

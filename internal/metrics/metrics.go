@@ -11,6 +11,7 @@
 //	sidecar_upstream_requests_total{route,upstream,code}
 //	sidecar_upstream_request_duration_seconds{route,upstream}
 //	sidecar_policy_decisions_total{route,kind,policy,outcome,reason}
+//	sidecar_authz_rule_decisions_total{route,policy,rule,outcome}
 //	sidecar_retries_total{route,reason}
 //	sidecar_retry_budget_exhausted_total{route}
 //	sidecar_retry_budget_remaining{upstream}
@@ -19,6 +20,7 @@
 //	sidecar_circuit_breaker_state{name,state}
 //	sidecar_circuit_breaker_transitions_total{name,from,to}
 //	sidecar_jwks_last_success_timestamp_seconds{issuer}
+//	sidecar_tls_certificate_expiry_timestamp_seconds{listener,upstream,file}
 //	sidecar_admin_auth_failures_total
 //	sidecar_audit_dropped_total
 //	sidecar_trace_spans_dropped_total{reason}

@@ -148,7 +148,22 @@ func TestDecisionsAreCounted(t *testing.T) {
 		decision exchange.Decision
 		want     []string // beside policy_decisions_total
 	}{
-		{"a pass", exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Pass}, nil},
+		{"a pass", exchange.Decision{Kind: exchange.Validation, Policy: "p", Outcome: exchange.Pass}, nil},
+		{
+			"a rule that allows",
+			exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Pass, Rule: "readers"},
+			[]string{`authz_rule_decisions_total{outcome="pass",policy="p",route="orders",rule="readers"} 1`},
+		},
+		{
+			"a rule that would have denied",
+			exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Shadow, Reason: exchange.RuleDenied, Rule: "no-posts"},
+			[]string{`authz_rule_decisions_total{outcome="shadow",policy="p",route="orders",rule="no-posts"} 1`},
+		},
+		{
+			"no rule that allows",
+			exchange.Decision{Kind: exchange.Authz, Policy: "p", Outcome: exchange.Refuse, Reason: exchange.NoAllowRule},
+			[]string{`authz_rule_decisions_total{outcome="refuse",policy="p",route="orders",rule=""} 1`},
+		},
 		{"a refusal", exchange.Decision{Kind: exchange.RateLimit, Policy: "p", Outcome: exchange.Refuse, Reason: exchange.RateLimited}, nil},
 		{
 			"a retry",
@@ -185,7 +200,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 			)}, tt.want...)
 			slices.Sort(want)
 			got := nonzero(scrape(t, m, "policy_decisions_total", "retries_total",
-				"retry_budget_exhausted_total", "faults_injected_total"))
+				"retry_budget_exhausted_total", "faults_injected_total", "authz_rule_decisions_total"))
 			slices.Sort(got)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("series (-want +got):\n%s", diff)
@@ -219,8 +234,8 @@ func TestSeriesStayFewUnderHostileRequests(t *testing.T) {
 	}
 	// Two routes have 1 + 5 + 14 + 1 series from the start (in flight, codes,
 	// histogram, budget), four have no route, and the 5000 requests add a code,
-	// the histogram of their method, an attempt, its histogram and a decision.
-	const most = 2*(1+5+14+1) + 4 + 1 + 14 + 1 + 14 + 1
+	// the histogram of their method, an attempt, its histogram, a decision and its rule.
+	const most = 2*(1+5+14+1) + 4 + 1 + 14 + 1 + 14 + 2
 	if got := scrape(t, m); len(got) > most {
 		t.Errorf("%d series, want at most %d:\n%s", len(got), most, strings.Join(got, "\n"))
 	}
@@ -296,7 +311,7 @@ func TestRoutesComeAndGo(t *testing.T) {
 
 func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	m := New(BuildInfo{})
-	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining", "trace_spans_dropped_total"}
+	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining", "tls_certificate_expiry_timestamp_seconds", "trace_spans_dropped_total"}
 	if got := scrape(t, m, names...); len(got) != 0 {
 		t.Errorf("before Levels: %s, want nothing", got)
 	}
@@ -306,6 +321,8 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		Budgets:  []BudgetLevel{{"orders", 4.5}},
 		KeySets:  []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
 		Policy:   "abc",
+
+		Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(7, 0)}, {"", "orders", "caFile", time.Unix(8, 0)}},
 
 		SpansDropped: map[string]int64{"queue_full": 7, "export_failed": 0},
 	}
@@ -320,6 +337,8 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		`jwks_last_success_timestamp_seconds{issuer="away"} 0`,
 		`jwks_last_success_timestamp_seconds{issuer="https://id.example.com/"} 1.5`,
 		`retry_budget_remaining{upstream="orders"} 4.5`,
+		`tls_certificate_expiry_timestamp_seconds{file="caFile",listener="",upstream="orders"} 8`,
+		`tls_certificate_expiry_timestamp_seconds{file="certFile",listener="data",upstream=""} 7`,
 		`trace_spans_dropped_total{reason="export_failed"} 0`,
 		`trace_spans_dropped_total{reason="queue_full"} 7`,
 	}
@@ -417,6 +436,8 @@ func busy(t *testing.T) *Metrics {
 			Budgets:  []BudgetLevel{{"orders", 5}},
 			KeySets:  []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
 
+			Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(1, 0)}},
+
 			AuditDropped: new(uint64),
 			SpansDropped: map[string]int64{"queue_full": 1},
 		}
@@ -425,6 +446,7 @@ func busy(t *testing.T) *Metrics {
 	r := &exchange.Record{Route: "orders", Method: "GET", Status: 200}
 	r.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Act, Reason: "503"})
 	r.Note(exchange.Decision{Kind: exchange.Fault, Policy: "chaos", Outcome: exchange.Act, Reason: exchange.FaultAbort})
+	r.Note(exchange.Decision{Kind: exchange.Authz, Policy: "rbac", Outcome: exchange.Pass, Rule: "readers"})
 	send(m, r, exchange.Attempt{Upstream: "orders", Status: 200})
 	m.End(m.Begin(t.Context(), r), r)
 	return m

@@ -44,7 +44,7 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	decisions := r.Decisions()
 	for i := range decisions {
 		d := &decisions[i]
-		for _, c := range rt.decisions.get(decision{d.Kind, d.Policy, d.Outcome, d.Reason}) {
+		for _, c := range rt.decisions.get(decision{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule}) {
 			c.Inc()
 		}
 	}

@@ -36,6 +36,7 @@ type (
 		kind, policy string
 		outcome      exchange.Outcome
 		reason       exchange.Reason
+		rule         string
 	}
 )
 
@@ -102,6 +103,8 @@ func (v *vectors) decided(route string, k decision) []prometheus.Counter {
 	}
 	acted := k.outcome == exchange.Act
 	switch {
+	case k.kind == exchange.Authz:
+		all = append(all, v.rules.WithLabelValues(route, k.policy, k.rule, string(k.outcome)))
 	case k.kind == exchange.Retry && k.reason == exchange.BudgetExhausted:
 		all = append(all, v.budgetSpent.WithLabelValues(route))
 	case k.kind == exchange.Retry && acted:

@@ -14,6 +14,7 @@ type vectors struct {
 	attempts    *prometheus.CounterVec
 	attemptTook *prometheus.HistogramVec
 	decisions   *prometheus.CounterVec
+	rules       *prometheus.CounterVec
 	retries     *prometheus.CounterVec
 	budgetSpent *prometheus.CounterVec
 	faults      *prometheus.CounterVec
@@ -38,6 +39,9 @@ func newVectors() vectors {
 		decisions: counters("policy_decisions_total",
 			"Decisions of policies by outcome: pass, refuse, act, shadow or broken.",
 			"route", "kind", "policy", "outcome", "reason"),
+		rules: counters("authz_rule_decisions_total",
+			"Decisions of authz policies by the rule that made them; rule is empty where none matched.",
+			"route", "policy", "rule", "outcome"),
 		retries: counters("retries_total",
 			"Upstream calls that were repeated, by the reason.",
 			"route", "reason"),
@@ -59,7 +63,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.inFlight, v.requests, v.duration, v.attempts, v.attemptTook,
-		v.decisions, v.retries, v.budgetSpent, v.faults,
+		v.decisions, v.rules, v.retries, v.budgetSpent, v.faults,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -25,12 +26,43 @@ type clientBody struct {
 	atEOF   func()     // set before the body is read
 	mu      sync.Mutex // guards aborted, and what the record says of uploading
 	aborted error
+
+	patience time.Duration // 0: none is needed; the guard watches
+	hurried  bool          // the connection has a read deadline for it
+}
+
+// longestUpload bounds the reading of a body in a gate on a route without any
+// bound in time: what it has sent so far is held in memory.
+const longestUpload = time.Minute
+
+// within gives the client so long for its body, from when somebody begins to
+// read it; 0 lifts that bound. It is for gates: what reads the body behind them
+// is bounded by the guard. The time does not count for the upstream.
+func (b *clientBody) within(d time.Duration) {
+	b.patience = d
+	if d == 0 && b.hurried {
+		b.hurried = false
+		b.deadline(time.Time{})
+	}
+}
+
+func (b *clientBody) hurry() {
+	if b.patience > 0 && !b.hurried {
+		b.hurried = true
+		b.deadline(time.Now().Add(b.patience))
+	}
+}
+
+// deadline ends a Read that waits for the client at t, as no context does.
+func (b *clientBody) deadline(t time.Time) {
+	_ = http.NewResponseController(b.x.writer.ResponseWriter).SetReadDeadline(t) // where that is not supported, there is no connection
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	if err := b.begin(); err != nil {
 		return 0, err
 	}
+	b.hurry()
 	n, err := b.ReadCloser.Read(p)
 	b.end()
 	if n > 0 {

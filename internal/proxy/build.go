@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
 
 	"sidecar/internal/authz"
 	"sidecar/internal/breaker"
+	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/policy"
@@ -27,15 +29,19 @@ type builder struct {
 	old       state
 	next      state
 	authned   map[string]*authz.Authn // by name: keys are read once
-	needed    map[*authz.KeySet]bool
-	problems  policy.Problems
+	// validations by name: schemas are compiled once.
+	validations map[string]*validation.Validation
+	needed      map[*authz.KeySet]bool
+	clients     map[string]*certs.Material // of upstreams with TLS, by their names
+	problems    policy.Problems
 }
 
 func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
 		options: p.options, pseudonym: p.pseudonym, file: f,
 		identity: identityHeaders(f),
-		old:      state{}, next: newState(), authned: map[string]*authz.Authn{}, needed: map[*authz.KeySet]bool{},
+		old:      state{}, next: newState(), authned: map[string]*authz.Authn{}, validations: map[string]*validation.Validation{}, needed: map[*authz.KeySet]bool{},
+		clients: map[string]*certs.Material{},
 	}
 	if old != nil {
 		b.old = old.state
@@ -45,6 +51,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 		trusted: f.Server.TrustedProxies, pseudonym: p.pseudonym, state: b.next,
 		needed: b.needed,
 	}
+	s.listeners, s.clients = b.listeners(old), b.clients
 	for _, r := range f.Routes {
 		s.routes = append(s.routes, b.route(r))
 	}
@@ -59,7 +66,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 }
 
 // identityHeaders returns the fields in which some route tells the upstream
-// who calls. On every route they are ours alone: on one that does not
+// who calls, or what a decision point says of it. On every route they are ours alone: on one that does not
 // authenticate, a client could else call itself whatever it likes.
 func identityHeaders(f *policy.File) []string {
 	var names []string
@@ -67,6 +74,13 @@ func identityHeaders(f *policy.File) []string {
 		if a := f.Effective(r).Authn; a != nil {
 			for name := range a.Config.ForwardClaims {
 				names = append(names, http.CanonicalHeaderKey(name))
+			}
+		}
+		for _, a := range f.Effective(r).Authz {
+			if e := a.Config.External; e != nil {
+				for _, name := range e.ToUpstream {
+					names = append(names, http.CanonicalHeaderKey(name))
+				}
 			}
 		}
 	}
@@ -79,18 +93,11 @@ func (b *builder) route(r *policy.Route) *route {
 	up := b.upstream(r.Upstream)
 	rt := &route{
 		name: r.Name, upstream: r.Upstream, match: newMatch(r.Match),
-		gates: b.gates(e), leg: b.leg(r, e, up),
+		gates: b.gates(e), leg: b.leg(r, e, up), patience: cmp.Or(e.Timeout, e.StreamIdleTimeout, longestUpload),
 	}
 	transport := wrap(b.innermost(up), rt.leg)
 	rt.seam = b.seam(r, deadline(e.Timeout, e.StreamIdleTimeout)(transport))
 	return rt
-}
-
-func (b *builder) upstream(name string) *upstream.Upstream {
-	c := b.file.Upstreams[name].Config
-	return b.old.upstreams.take(b.next.upstreams, name, c, func() *upstream.Upstream {
-		return upstream.New(name, c)
-	})
 }
 
 func (b *builder) innermost(up *upstream.Upstream) http.RoundTripper {
@@ -102,11 +109,34 @@ func (b *builder) innermost(up *upstream.Upstream) http.RoundTripper {
 
 func (b *builder) validation(e policy.Effective) []gate {
 	var gates []gate
-	for _, v := range e.Validation {
-		at := Stage{exchange.Validation, v.Name, v.Config.Line, v.Config}
-		gates = append(gates, gate{stages: []Stage{at}, check: validation.New(v.Name, v.Config).Check, shadow: v.Config.Mode == exchange.ModeShadow})
+	for _, named := range e.Validation {
+		at := Stage{exchange.Validation, named.Name, named.Config.Line, named.Config}
+		gates = append(gates, gate{
+			stages: []Stage{at}, check: b.validated(named).Check, shadow: named.Config.Mode == exchange.ModeShadow,
+		})
 	}
 	return gates
+}
+
+// validated returns the validation that named describes. Routes share one:
+// schemas are compiled once, and what is held in memory is counted together.
+func (b *builder) validated(named policy.Named[validation.Config]) *validation.Validation {
+	if v, ok := b.validations[named.Name]; ok {
+		return v
+	}
+	buffers := b.old.bodies.take(b.next.bodies, named.Name, named.Config.MaxBuffered, func() *validation.Buffers {
+		return validation.NewBuffers(named.Config)
+	})
+	readFile := b.file.ReadFile
+	if b.file.Offline() {
+		readFile = nil
+	}
+	v, err := validation.New(named.Name, named.Config, readFile, buffers)
+	if err != nil {
+		b.fail(named.Path, err)
+	}
+	b.validations[named.Name] = v
+	return v
 }
 
 func (b *builder) authn(e policy.Effective) []gate {
@@ -116,13 +146,8 @@ func (b *builder) authn(e policy.Effective) []gate {
 	at := Stage{exchange.Authn, e.Authn.Name, e.Authn.Config.Line, e.Authn.Config}
 	a, ok := b.authned[e.Authn.Name]
 	if !ok && !b.file.Offline() {
-		keySet := func(c authz.KeySetConfig) *authz.KeySet {
-			k := b.keySet(c)
-			b.needed[k] = b.needed[k] || e.Authn.Config.Mode == exchange.ModeEnforce
-			return k
-		}
 		var err error
-		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile, keySet); err != nil {
+		if a, err = authz.NewAuthn(e.Authn.Name, e.Authn.Config, b.file.ReadFile, keeper{b, e.Authn.Config.Mode == exchange.ModeEnforce}); err != nil {
 			b.fail(e.Authn.Path, err)
 		}
 		b.authned[e.Authn.Name] = a
@@ -130,11 +155,26 @@ func (b *builder) authn(e policy.Effective) []gate {
 	return []gate{{stages: []Stage{at}, check: a.Check, shadow: e.Authn.Config.Mode == exchange.ModeShadow}}
 }
 
-// keySet returns the keys that c describes, from the snapshot before if it has
-// them. Policies that believe the same issuer share them.
-func (b *builder) keySet(c authz.KeySetConfig) *authz.KeySet {
-	return b.old.keySets.take(b.next.keySets, policy.Fingerprint(c), c, func() *authz.KeySet {
+// keeper has what asks issuers for an authn policy, from the snapshot before if
+// that has it. Policies that believe the same issuer share it.
+type keeper struct {
+	*builder
+	enforced bool
+}
+
+// KeySet implements authz.Keeper.
+func (b keeper) KeySet(c authz.KeySetConfig) *authz.KeySet {
+	k := b.old.keySets.take(b.next.keySets, policy.Fingerprint(c), c, func() *authz.KeySet {
 		return authz.NewKeySet(c, nil, b.options.Random, b.tell)
+	})
+	b.needed[k] = b.needed[k] || b.enforced
+	return k
+}
+
+// Introspector implements authz.Keeper.
+func (b keeper) Introspector(c authz.IntrospectorConfig) *authz.Introspector {
+	return b.old.introspectors.take(b.next.introspectors, policy.Fingerprint(c), c, func() *authz.Introspector {
+		return authz.NewIntrospector(c, nil, b.tell)
 	})
 }
 
@@ -159,9 +199,21 @@ func (b *builder) authz(e policy.Effective) []gate {
 	var gates []gate
 	for _, a := range e.Authz {
 		at := Stage{exchange.Authz, a.Name, a.Config.Line, a.Config}
-		gates = append(gates, gate{stages: []Stage{at}, check: authz.New(a.Name, a.Config).Check, shadow: a.Config.Mode == exchange.ModeShadow})
+		check := authz.New(a.Name, a.Config, b.external(a)).Check
+		gates = append(gates, gate{stages: []Stage{at}, check: check, tells: true, shadow: a.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
+}
+
+// external returns the decision point of a, from the snapshot before if it has
+// it; nil if a goes by rules.
+func (b *builder) external(a policy.Named[authz.Config]) *authz.External {
+	if a.Config.External == nil {
+		return nil
+	}
+	return b.old.externals.take(b.next.externals, a.Name, a.Config.External, func() *authz.External {
+		return authz.NewExternal(*a.Config.External)
+	})
 }
 
 // rateLimit makes one gate of all limits: nothing is spent when one refuses.

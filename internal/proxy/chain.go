@@ -42,6 +42,7 @@ type gate struct {
 	stages []Stage
 	check  func(*http.Request) error
 	shadow bool // what it refuses is noted, and let by
+	tells  bool // it notes by itself what it lets by
 
 	// announce says, in an answer that was made before the gate was asked, what
 	// clients are to know of it; nil: nothing.

@@ -28,6 +28,9 @@ func pass(gates []gate, r *http.Request) error {
 			}
 			return err
 		}
+		if g.tells {
+			continue
+		}
 		for _, s := range g.stages {
 			rec.Note(exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line})
 		}
@@ -85,6 +88,7 @@ func toRefusal(r *http.Request, err error) *exchange.Refusal {
 	if errors.As(err, &failure) {
 		return &exchange.Refusal{
 			Kind: exchange.ByUpstream, Policy: rec.Upstream, Reason: failure.Reason(), Note: failure.Err.Error(),
+			Proxy: failure.Proxy,
 		}
 	}
 	return &exchange.Refusal{Kind: exchange.ByProxy, Reason: exchange.InternalError, Note: err.Error()}

@@ -20,6 +20,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	x := open(w, r, s.trusted, &p.draining)
 	rec := &x.Record
+	rec.Policy = s.file.Hash()
 	rt, unrouted := s.route(r)
 	rec.Path = r.URL.Path // only now: a URL without a path has got one
 	if unrouted == nil {

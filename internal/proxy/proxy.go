@@ -64,6 +64,12 @@ func New(o Options) *Proxy {
 // state of policies that did not change. On an error, which is
 // policy.Problems, nothing has changed.
 func (p *Proxy) Apply(f *policy.File) error {
+	return p.ApplyIf(f, func() error { return nil })
+}
+
+// ApplyIf is Apply that asks agree at the last moment, when f is known to be
+// good. Its error, which is returned, leaves everything as it was.
+func (p *Proxy) ApplyIf(f *policy.File, agree func() error) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	if f.Offline() {
@@ -72,6 +78,13 @@ func (p *Proxy) Apply(f *policy.File) error {
 	old := p.snapshot.Load()
 	next, err := p.build(f, old)
 	if err != nil {
+		return err
+	}
+	if err := agree(); err != nil {
+		if old == nil {
+			old = &Snapshot{}
+		}
+		next.stop(old) // what it has of its own
 		return err
 	}
 	next.applied = time.Now() // before anybody sees it

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"sidecar/internal/exchange"
 	"sidecar/internal/policy"
@@ -17,11 +18,17 @@ type route struct {
 	gates    []gate
 	leg      []layer
 	seam     http.Handler
+
+	patience time.Duration // with a client whose body a gate reads
 }
 
 // serve takes r through its gates and on to the upstream.
 func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
-	if err := pass(rt.gates, r); err != nil {
+	body := &crossingOf(r).body
+	body.within(rt.patience)
+	err := pass(rt.gates, r)
+	body.within(0)
+	if err != nil {
 		answer(w, r, err)
 		return
 	}
@@ -58,6 +65,7 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 		if problem := ambiguity(r); problem != "" {
 			return refuse(exchange.PathAmbiguous, problem)
 		}
+		r.URL.RawPath = "" // what is left of encodings only spells the same in another way
 	}
 	if hasVia(r.Header, s.pseudonym) {
 		return refuse(exchange.LoopDetected, "")
@@ -84,12 +92,12 @@ func isHostChar(c rune) bool {
 type match struct {
 	policy.Match
 	methods map[string]bool
-	host    string // lower case; begins with a dot for *.host
+	host    exchange.HostPattern
 	headers []exchange.Field
 }
 
 func newMatch(m policy.Match) match {
-	c := match{Match: m, host: strings.TrimPrefix(strings.ToLower(m.Host), "*")}
+	c := match{Match: m, host: exchange.NewHostPattern(m.Host)}
 	if len(m.Methods) > 0 {
 		c.methods = make(map[string]bool, len(m.Methods))
 		for _, method := range m.Methods {
@@ -112,7 +120,7 @@ func (m *match) takes(r *http.Request) bool {
 	if m.methods != nil && !m.methods[r.Method] {
 		return false
 	}
-	if m.host != "" && !matchHost(hostOnly(r.Host), m.host) {
+	if m.host != "" && !m.host.Match(exchange.HostOnly(r.Host)) {
 		return false
 	}
 	for _, h := range m.headers {
@@ -129,20 +137,4 @@ func (m *match) takes(r *http.Request) bool {
 func hasPathPrefix(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
-}
-
-func matchHost(host, want string) bool {
-	if strings.HasPrefix(want, ".") {
-		return len(host) > len(want) && strings.EqualFold(host[len(host)-len(want):], want)
-	}
-	return strings.EqualFold(host, want)
-}
-
-// hostOnly returns host without its port, and without the dot that may end a
-// name.
-func hostOnly(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 }

@@ -199,7 +199,13 @@ func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	}
 	pass(func([]string) []string { return nil }) // announced, not said
 	pr.Out.Trailer = out
-	crossingOf(pr.In).body.atEOF = func() { pass(func(said []string) []string { return said }) }
+	said := func() { pass(func(said []string) []string { return said }) }
+	body := &crossingOf(pr.In).body
+	if body.atEnd.Load() { // a gate has read it
+		said()
+		return
+	}
+	body.atEOF = said
 }
 
 // told puts into an upgraded response, which ReverseProxy writes by itself,

@@ -8,12 +8,14 @@ import (
 
 	"sidecar/internal/authz"
 	"sidecar/internal/breaker"
+	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/policy"
 	"sidecar/internal/ratelimit"
 	"sidecar/internal/retry"
 	"sidecar/internal/upstream"
+	"sidecar/internal/validation"
 )
 
 // Snapshot is a policy made ready to run. It never changes; a reload makes
@@ -26,6 +28,8 @@ type Snapshot struct {
 	trusted     trusted
 	pseudonym   string
 	faults      []faults.Named
+	listeners   map[string]*certs.Material // those with TLS, by their names
+	clients     map[string]*certs.Material // of upstreams with TLS
 	state       state
 	needed      map[*authz.KeySet]bool // by a policy that enforces
 }
@@ -37,13 +41,18 @@ type state struct {
 	budgets   kept[*retry.Budget]
 	upstreams kept[*upstream.Upstream]
 	keySets   kept[*authz.KeySet] // by all that makes them what they are
+	externals kept[*authz.External]
+	bodies    kept[*validation.Buffers]
+
+	introspectors kept[*authz.Introspector] // by the same
 }
 
 func newState() state {
 	return state{
 		breakers: kept[*breaker.State]{}, buckets: kept[*ratelimit.Buckets]{},
 		budgets: kept[*retry.Budget]{}, upstreams: kept[*upstream.Upstream]{},
-		keySets: kept[*authz.KeySet]{},
+		keySets: kept[*authz.KeySet]{}, externals: kept[*authz.External]{}, introspectors: kept[*authz.Introspector]{},
+		bodies: kept[*validation.Buffers]{},
 	}
 }
 
@@ -99,6 +108,8 @@ func (s *Snapshot) discard(next *state) {
 	s.state.upstreams.dropped(next.upstreams, func(_ string, u *upstream.Upstream) { u.Retire() })
 	s.state.buckets.dropped(next.buckets, func(_ string, b *ratelimit.Buckets) { b.Close() })
 	s.state.keySets.dropped(next.keySets, func(_ string, k *authz.KeySet) { k.Close() })
+	s.state.externals.dropped(next.externals, func(_ string, e *authz.External) { e.Close() })
+	s.state.introspectors.dropped(next.introspectors, func(_ string, n *authz.Introspector) { n.Close() })
 }
 
 // Reset returns the names of the state objects of s that next does not go on
@@ -112,6 +123,8 @@ func (s *Snapshot) Reset(next *Snapshot) []string {
 	s.state.budgets.dropped(next.state.budgets, func(name string, _ *retry.Budget) { add("retryBudget", name) })
 	s.state.upstreams.dropped(next.state.upstreams, func(name string, _ *upstream.Upstream) { add("pool", name) })
 	s.state.keySets.dropped(next.state.keySets, func(_ string, k *authz.KeySet) { add(exchange.JWKS, k.Issuer()) })
+	s.state.externals.dropped(next.state.externals, func(name string, _ *authz.External) { add(exchange.Authz, name) })
+	s.state.introspectors.dropped(next.state.introspectors, func(_ string, n *authz.Introspector) { add(exchange.Introspection, n.Issuer()) })
 	return names
 }
 
@@ -175,6 +188,16 @@ func (s *Snapshot) KeySets() []*authz.KeySet {
 		all = append(all, k.state)
 	}
 	slices.SortFunc(all, func(a, b *authz.KeySet) int { return cmp.Compare(a.Issuer(), b.Issuer()) })
+	return all
+}
+
+// Introspectors returns those who are asked about opaque tokens, by issuer.
+func (s *Snapshot) Introspectors() []*authz.Introspector {
+	var all []*authz.Introspector
+	for _, n := range s.state.introspectors {
+		all = append(all, n.state)
+	}
+	slices.SortFunc(all, func(a, b *authz.Introspector) int { return cmp.Compare(a.Issuer(), b.Issuer()) })
 	return all
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"cmp"
+
 	"github.com/dunglas/httpsfv"
 
 	"sidecar/internal/exchange"
@@ -44,7 +46,9 @@ func (o origin) answer() exchange.Answer {
 	case exchange.FaultAbort:
 		return exchange.FaultInjected.Answer()
 	}
-	return o.Reason.Answer()
+	a := o.Reason.Answer()
+	a.Proxy = cmp.Or(o.Proxy, a.Proxy)
+	return a
 }
 
 // String returns "kind/policy reason".

@@ -19,6 +19,7 @@ const (
 	policyName     = attribute.Key("sidecar.policy.name")
 	policyOutcome  = attribute.Key("sidecar.policy.outcome")
 	policyReason   = attribute.Key("sidecar.policy.reason")
+	policyRule     = attribute.Key("sidecar.policy.rule")
 	policyLine     = attribute.Key("sidecar.policy.line")
 	policyFault    = attribute.Key("sidecar.policy.fault")    // that answered or delayed an attempt
 	policyUpstream = attribute.Key("sidecar.policy.upstream") // as the policy file calls it
@@ -142,6 +143,7 @@ func decided(d *exchange.Decision) []attribute.KeyValue {
 	as.text(policyName, d.Policy)
 	as.text(policyOutcome, string(d.Outcome))
 	as.text(policyReason, string(d.Reason))
+	as.text(policyRule, d.Rule)
 	as.number(policyLine, d.Line)
 	return as
 }

@@ -69,7 +69,10 @@ func (t *Tracing) begin(ctx context.Context, r *exchange.Record, id trace.TraceI
 		}
 		ctx = withTraceID(ctx, id)
 	}
-	ctx, _ = t.tracer.Start(ctx, name(r), options...)
+	ctx, span := t.tracer.Start(ctx, name(r), options...)
+	if t.env.context {
+		r.TraceParent = traceparent(span.SpanContext())
+	}
 	return ctx
 }
 
