@@ -94,7 +94,7 @@ func TestAdminOffLoopbackDemandsItsTokenForEverything(t *testing.T) {
 func TestAdminOffLoopbackNeedsAToken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sidecar.yaml")
 	tests := []struct{ admin, says string }{
-		{`admin: ":0"`, `server.admin: must be a loopback address such as 127.0.0.1:9901, unless adminToken is set, got ":0"`},
+		{`admin: ":0"`, `server.admin: must be a loopback address such as 127.0.0.1:9901, unless adminToken or adminAuth is set, got ":0"`},
 		{`admin: ":0", adminToken: correct-horse-battery-staple`, "server.adminToken: a secret must not stand in the policy file; write ${ADMIN_TOKEN}"},
 	}
 	for _, tt := range tests {

@@ -30,7 +30,7 @@ func (c checkCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range f.Warnings() {
+	for _, w := range append(f.Warnings(), s.Warnings()...) {
 		fmt.Fprintln(p.stdout, w)
 	}
 	if c.Verbose {

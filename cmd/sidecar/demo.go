@@ -39,7 +39,7 @@ func (c demoCmd) Run(p *process) error {
 		return err
 	}
 	token, err := authz.Sign([]byte(key), authz.Token{
-		Subject: "alice", Roles: []string{"reader"}, Issuer: "sidecar", TTL: time.Hour,
+		Subject: "alice", Roles: []string{"reader"}, Issuer: "sidecar", Audience: "shop", TTL: time.Hour,
 	})
 	if err != nil {
 		return err

@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"sidecar/internal/admin"
+	"sidecar/internal/certs"
+	"sidecar/internal/exchange"
 )
 
 type healthCmd struct {
 	URL string `default:"http://127.0.0.1:9090/healthz" help:"Its telemetry port, with or without /healthz; default ${default}." placeholder:"URL"`
+	CA  string `name:"ca-file" type:"path" help:"Whose certificate it has, for https://; default the system's CAs." placeholder:"FILE"`
 }
 
 // healthTimeout is how long a sidecar has to answer: one that takes longer on
@@ -26,7 +30,15 @@ const healthTimeout = 2 * time.Second
 func (c healthCmd) Run(p *process) error {
 	// The transport is our own, so that no proxy from the environment is asked
 	// in the sidecar's place.
-	h, err := askHealth(p.ctx, &http.Transport{DisableKeepAlives: true}, c.URL)
+	transport := &http.Transport{DisableKeepAlives: true}
+	if c.CA != "" {
+		m, err := (&certs.Client{CAFile: c.CA}).Material(os.ReadFile)
+		if err != nil {
+			return fmt.Errorf("health: --ca-file: %s", problemOf(err))
+		}
+		transport.TLSClientConfig = m.TLS
+	}
+	h, err := askHealth(p.ctx, transport, c.URL)
 	if err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
@@ -35,6 +47,14 @@ func (c healthCmd) Run(p *process) error {
 		return errSaid
 	}
 	return nil
+}
+
+// problemOf returns what is wrong with a file, without the key of a policy.
+func problemOf(err error) string {
+	if field, ok := errors.AsType[*exchange.FieldError](err); ok {
+		return field.Problem
+	}
+	return err.Error()
 }
 
 // health is what /healthz says.

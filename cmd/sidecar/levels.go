@@ -24,6 +24,11 @@ func (s *sidecar) levels() metrics.Levels {
 		l.AuditDropped = &dropped
 	}
 	l.KeySets = keySetLevels(snapshot.KeySets())
+	for _, c := range snapshot.Certificates() {
+		l.Certificates = append(l.Certificates, metrics.CertificateLevel{
+			Listener: c.Listener, Upstream: c.Upstream, File: c.Key, Expires: c.To,
+		})
+	}
 	for _, f := range s.faults.List() {
 		if !f.Shadow {
 			l.Faults = append(l.Faults, metrics.FaultLevel{Name: f.Name, Active: f.Active})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -10,17 +11,31 @@ import (
 	"sidecar/internal/policy"
 )
 
-func protocols(names []string) *http.Protocols {
+// protocols returns what a port speaks. HTTP/2 is either negotiated in TLS or
+// spoken without.
+func protocols(names []string, secure bool) *http.Protocols {
 	var p http.Protocols
 	for _, name := range names {
 		switch name {
 		case policy.HTTP1:
 			p.SetHTTP1(true)
 		case policy.H2C:
-			p.SetUnencryptedHTTP2(true)
+			p.SetHTTP2(secure)
+			p.SetUnencryptedHTTP2(!secure)
 		}
 	}
 	return &p
+}
+
+// alpn returns the names of protocols in TLS (RFC 7301), the best first.
+func alpn(p *http.Protocols) (names []string) {
+	if p.HTTP2() {
+		names = append(names, "h2")
+	}
+	if p.HTTP1() {
+		names = append(names, "http/1.1")
+	}
+	return names
 }
 
 // listener is one port.
@@ -28,9 +43,29 @@ type listener struct {
 	name           string
 	address        string
 	maxConnections int
+	maxPerAddress  int  // 0: no bound but that
+	tls            bool // its server's TLSConfig is also http.Server's own
 	server         *http.Server
 	socket         net.Listener
 	closing        atomic.Bool
+}
+
+// secure has l speak TLS as now says at the time of each handshake: a new
+// certificate disturbs no connection.
+func (l *listener) secure(now func() *tls.Config) {
+	l.tls = true
+	names := alpn(l.server.Protocols)
+	l.server.TLSConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		// What it returns shares the keys of session tickets with this one, so
+		// that sessions outlive a reload; crypto/tls looks at a client's
+		// certificate again when it resumes one.
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			config := now().Clone()
+			config.NextProtos = names
+			return config, nil
+		},
+	}
 }
 
 func (l *listener) open() (err error) {
@@ -42,7 +77,12 @@ func (l *listener) addr() string { return l.socket.Addr().String() }
 
 // serve serves until it is closed; failed hears of any other end.
 func (l *listener) serve(failed func(error)) {
-	err := l.server.Serve(limit(l.socket, l.maxConnections))
+	socket := limit(limitEach(l.socket, l.maxPerAddress), l.maxConnections)
+	serve := l.server.Serve
+	if l.tls {
+		serve = func(socket net.Listener) error { return l.server.ServeTLS(socket, "", "") }
+	}
+	err := serve(socket)
 	if !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
 		failed(err)
 	}

@@ -29,6 +29,8 @@ type commands struct {
 	Health  healthCmd  `cmd:"" help:"Say how a running sidecar fares; exit code 0 when it is healthy or degraded."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of policy files, for editors."`
 	Token   tokenCmd   `cmd:"" help:"Make a signed token, for trying a policy out."`
+	APIKey  apikeyCmd  `cmd:"" name:"apikey" help:"Make an API key, and the entry that lets it in."`
+	Audit   auditCmd   `cmd:"" help:"Look at the audit file."`
 	Demo    demoCmd    `cmd:"" help:"Run a flaky upstream and the sidecar in front of it, on loopback."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

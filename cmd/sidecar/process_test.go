@@ -98,6 +98,9 @@ func start(t *testing.T, env []string, args ...string) *running {
 	for r.data == "" || r.telemetry == "" || r.admin == "" {
 		line := r.line("listening")
 		url := fmt.Sprint("http://", line["address"])
+		if line["tls"] == true {
+			url = fmt.Sprint("https://", line["address"])
+		}
 		switch line["listener"] {
 		case "data":
 			r.data = url
@@ -201,10 +204,16 @@ type load struct {
 }
 
 func newLoad(url string) *load {
+	return newLoadBy(url, "well", func() *http.Transport { return &http.Transport{} })
+}
+
+// newLoadBy is newLoad by transports of these, to whom want is answered, or
+// what begins so.
+func newLoadBy(url, want string, transports func() *http.Transport) *load {
 	l := &load{stop: make(chan struct{})}
 	for range 8 {
 		l.done.Go(func() {
-			transport := &http.Transport{}
+			transport := transports()
 			defer transport.CloseIdleConnections()
 			c := &http.Client{Transport: transport}
 			for {
@@ -214,7 +223,7 @@ func newLoad(url string) *load {
 				default:
 				}
 				l.sent.Add(1)
-				if err := one(c, url); err != nil {
+				if err := one(c, url, want); err != nil {
 					l.failed.Add(1)
 					l.first.CompareAndSwap(nil, &err)
 				}
@@ -224,14 +233,14 @@ func newLoad(url string) *load {
 	return l
 }
 
-func one(c *http.Client, url string) error {
+func one(c *http.Client, url, want string) error {
 	resp, err := c.Post(url, "text/plain", strings.NewReader("body")) // a POST is not repeated by the client
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != 200 || string(b) != "well") {
+	if err == nil && (resp.StatusCode != 200 || !strings.HasPrefix(string(b), want)) {
 		err = fmt.Errorf("%d %q", resp.StatusCode, b)
 	}
 	return err

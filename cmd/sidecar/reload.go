@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"sidecar/internal/admin"
+	"sidecar/internal/audit"
+	"sidecar/internal/exchange"
 	"sidecar/internal/logging"
 	"sidecar/internal/metrics"
 	"sidecar/internal/policy"
@@ -23,6 +25,7 @@ type reloader struct {
 	log     *logging.Log
 	metrics *metrics.Metrics
 	tracing *tracing.Tracing // nil: off
+	audit   *audit.Audit     // nil: off
 	health  *admin.Health
 
 	mu sync.Mutex // one reload at a time
@@ -51,7 +54,11 @@ func (r *reloader) reload(who string) (admin.Change, error) {
 	before := r.proxy.Snapshot()
 	f, err := r.watcher.Load(r.load)
 	if err == nil {
-		err = r.apply(f)
+		err = r.apply(f, func() error {
+			return r.audit.Change(exchange.Event{
+				Kind: exchange.Reload, Name: f.Name(), From: before.File().Hash(), To: f.Hash(), Who: who,
+			})
+		})
 	}
 	r.health.Reloaded(err)
 	r.metrics.Reloaded(err == nil)
@@ -68,21 +75,25 @@ func (r *reloader) reload(who string) (admin.Change, error) {
 	return change, nil
 }
 
-// apply makes f the policy, and tells what lives longer than it.
-func (r *reloader) apply(f *policy.File) error {
-	if err := r.proxy.Apply(f); err != nil {
+// apply makes f the policy if agree does, and tells what lives longer than it.
+func (r *reloader) apply(f *policy.File, agree func() error) error {
+	if err := r.proxy.ApplyIf(f, agree); err != nil {
 		return err
 	}
-	r.log.Apply(f.Telemetry.Logs)
+	r.audit.Apply(f.Hash())
+	r.log.Apply(f.Logs())
 	r.tracing.Apply(f.Telemetry.Tracing)
 	r.metrics.Routes(r.proxy.Snapshot().Routes())
-	for _, w := range f.Warnings() {
+	for _, w := range append(f.Warnings(), r.proxy.Snapshot().Warnings()...) {
 		r.log.Logger().Warn(w.String())
 	}
 	return nil
 }
 
 func (r *reloader) refused(who string, err error) {
+	_ = r.audit.Event(exchange.Event{
+		Kind: exchange.Reload, Name: r.started.Name(), Who: who, Detail: err.Error(), Bad: true,
+	})
 	var problems policy.Problems
 	if !errors.As(err, &problems) {
 		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "error", err.Error())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"sidecar/internal/admin"
+	"sidecar/internal/audit"
+	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
@@ -56,10 +59,12 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 		return err
 	}
 	defer s.watch(p.ctx)()
+	go s.faults.Run(p.ctx)
 	started(s)
 	for {
 		select {
 		case <-p.hangup:
+			s.audit.Reopen()          // first, so that the reload stands in the new file
 			_, _ = s.reload("SIGHUP") // it has logged how it went
 		case err := <-s.failed:
 			s.stop()
@@ -75,6 +80,7 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 type sidecar struct {
 	*reloader
 
+	observers exchange.Observers
 	faults    *faults.Switch
 	decisions *admin.Decisions
 	data      *listener
@@ -90,7 +96,7 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 	if err != nil {
 		return nil, err
 	}
-	log := logging.New(stderr, f.Telemetry.Logs)
+	log := logging.New(stderr, f.Logs())
 	m := metrics.New(buildInfo())
 	decisions := &admin.Decisions{}
 	observers := exchange.Observers{m, log, decisions}
@@ -101,22 +107,39 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 	if traces != nil {
 		observers = append(observers, traces)
 	}
-	sw := faults.NewSwitch(observers.Event)
+	trail, err := audit.New(f.Telemetry.Audit, log.Logger())
+	if err != nil {
+		_ = traces.Shutdown(context.Background()) // it has nothing yet
+		return nil, fmt.Errorf("telemetry.audit.file: %w", err)
+	}
+	if trail != nil {
+		observers = append(observers, trail)
+	}
+	sw := faults.NewSwitch(func(e exchange.Event) error {
+		// A change that is not audited is not made, and not told.
+		if err := trail.Change(e); err != nil {
+			return err
+		}
+		return observers.Event(e)
+	})
 	px := proxy.New(proxy.Options{Observers: observers, Faults: sw, ErrorLog: log.ErrorLog()})
 	s := &sidecar{
 		reloader: &reloader{
 			started: f, load: load, watcher: watcher,
-			proxy: px, log: log, metrics: m, tracing: traces, health: admin.NewHealth(px),
+			proxy: px, log: log, metrics: m, tracing: traces, audit: trail, health: admin.NewHealth(px),
 		},
-		faults: sw, decisions: decisions, failed: make(chan error, 3),
+		observers: observers, faults: sw, decisions: decisions, failed: make(chan error, 3),
 	}
-	if err := s.apply(f); err != nil {
+	if err := s.apply(f, func() error { return nil }); err != nil {
 		s.deliver()
 		return nil, err
 	}
 	m.Reloaded(true)
+	_ = trail.Event(exchange.Event{Kind: exchange.Reload, Name: f.Name(), To: f.Hash(), Who: "start"})
+	s.health.Ask(trail.Trouble)
 	log.Logger().Info("policy applied", "file", f.Name(), "hash", f.Hash(), "routes", len(f.Routes))
 	m.Levels(s.levels)
+	s.warnOfKeys(f)
 	s.listeners()
 	return s, nil
 }
@@ -127,26 +150,34 @@ func (s *sidecar) listeners() {
 	base, s.cut = context.WithCancelCause(context.Background())
 	server := s.started.Server
 	limits := server.Limits
-	s.data = &listener{name: "data", address: server.Listen, maxConnections: limits.MaxConnections, server: &http.Server{
+	s.data = &listener{name: "data", address: server.Listen, server: &http.Server{
 		Handler:           s.proxy,
 		ReadHeaderTimeout: limits.ReadHeaderTimeout,
 		IdleTimeout:       limits.IdleTimeout,
 		MaxHeaderBytes:    int(limits.MaxHeaderBytes),
-		Protocols:         protocols(server.Protocols),
+		Protocols:         protocols(server.Protocols, server.TLS != nil),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: limits.MaxConcurrentStreams},
 		// What is asked of the whole server, OPTIONS *, is refused like the
 		// rest that is never forwarded, with a reason.
 		DisableGeneralOptionsHandler: true,
 		BaseContext:                  func(net.Listener) context.Context { return base },
 		ErrorLog:                     s.log.ErrorLog(),
 	}}
+	s.data.maxConnections, s.data.maxPerAddress = limits.MaxConnections, limits.MaxConnectionsPerAddress
 	s.telemetry = &listener{
 		name: "telemetry", address: server.Telemetry, maxConnections: 100,
 		server: s.quiet(admin.Telemetry(s.health, s.metrics.Handler())),
 	}
 	a := &admin.Admin{
 		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: server.Admin,
+		Before: s.audit.Change, Refused: func(e exchange.Event) { _ = s.observers.Event(e) },
 	}
 	s.admin = &listener{name: "admin", address: server.Admin, maxConnections: 100, server: s.quiet(a.Handler())}
+	for l, section := range map[*listener]*certs.Server{s.data: server.TLS, s.telemetry: server.TelemetryTLS, s.admin: server.AdminTLS} {
+		if section != nil {
+			l.secure(func() *tls.Config { return s.proxy.Snapshot().TLS(l.name) })
+		}
+	}
 }
 
 // quiet returns a server for a port that carries no traffic.
@@ -154,6 +185,7 @@ func (s *sidecar) quiet(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 90 * time.Second, ErrorLog: s.log.ErrorLog(),
+		Protocols: protocols([]string{policy.HTTP1, policy.H2C}, true), // HTTP/2 if there is TLS
 	}
 }
 
@@ -169,7 +201,7 @@ func (s *sidecar) start() error {
 			s.health.Broken(fmt.Sprintf("the %s listener has stopped: %v", l.name, err))
 			s.failed <- fmt.Errorf("server: %s: %w", l.name, err)
 		})
-		s.log.Logger().Info("listening", "listener", l.name, "address", l.addr())
+		s.log.Logger().Info("listening", "listener", l.name, "address", l.addr(), "tls", l.tls)
 	}
 	s.health.Started()
 	return nil
@@ -218,12 +250,19 @@ func (s *sidecar) stop() {
 	s.deliver()
 }
 
-// deliver sends the last spans. A collector that is away does not hold up the
-// end of the process for long.
+// deliver sends the last spans and writes the last audit lines. A collector
+// that is away, or a disk that hangs, does not hold up the end of the process
+// for long.
 func (s *sidecar) deliver() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	if err := s.tracing.Shutdown(ctx); err != nil {
-		s.log.Logger().Warn("spans not delivered", "error", err.Error())
+	if err := s.audit.Close(ctx); err != nil {
+		s.log.Logger().Error("audit lines not written", "error", err.Error(), "lost", s.audit.Dropped())
+	}
+	err := s.tracing.Shutdown(ctx)
+	if lost, ok := errors.AsType[*tracing.Undelivered](err); ok {
+		s.log.Logger().Warn("spans not delivered", "spans", lost.Spans, "error", lost.Err.Error())
+	} else if err != nil {
+		s.log.Logger().Warn("the exporter of spans has not ended well", "error", err.Error())
 	}
 }

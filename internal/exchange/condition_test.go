@@ -73,7 +73,9 @@ func TestMatch(t *testing.T) {
 	web := status(200)
 	web.Header.Set("Grpc-Status", "14") // of no gRPC call
 
-	failed := func(kind FailureKind) error { return fmt.Errorf("calling: %w", &Failure{Kind: kind, Err: errors.New("x")}) }
+	failed := func(kind FailureKind) error {
+		return fmt.Errorf("calling: %w", &Failure{Kind: kind, Err: errors.New("x")})
+	}
 	all := Conditions{
 		On5xx, OnGatewayError, OnRetriable4xx, "connect-failure", "reset-before-request", "reset", "timeout", "protocol",
 		"grpc-cancelled", "grpc-unknown", "grpc-deadline-exceeded", "grpc-unavailable",

@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strings"
 
+	"sidecar/internal/audit"
+	"sidecar/internal/certs"
 	"sidecar/internal/tracing"
 )
 
 // thing is a part of the file that changes as a whole.
 type thing struct {
-	name    string
-	print   string
-	restart bool // read once, when the process starts
+	name  string
+	print string
+	once  string // print of what is read once, when the process starts
 }
 
 // Diff returns what changed from old to next, a short line for each named
@@ -27,10 +29,9 @@ func Diff(started, old, next *File) []string {
 	for _, t := range old.things() {
 		before[t.name] = t
 	}
+	began := map[string]string{}
 	for _, t := range started.things() {
-		if t.restart {
-			before[t.name] = t
-		}
+		began[t.name] = t.once
 	}
 	for _, t := range next.things() {
 		was, ok := before[t.name]
@@ -38,7 +39,7 @@ func Diff(started, old, next *File) []string {
 		switch {
 		case !ok:
 			lines = append(lines, t.name+" added")
-		case was.print != t.print && t.restart:
+		case began[t.name] != t.once:
 			lines = append(lines, t.name+" changed: needs a restart")
 		case was.print != t.print:
 			lines = append(lines, t.name+" changed")
@@ -56,6 +57,9 @@ func Diff(started, old, next *File) []string {
 // readOnce are the keys of server that a running process does not read again.
 var readOnce = []string{"listen", "telemetry", "admin", "protocols", "limits"}
 
+// readOnce says that all of t is.
+func (t *thing) readOnce() { t.print, t.once = "", t.print }
+
 // things returns the parts of f.
 func (f *File) things() []thing {
 	var all []thing
@@ -65,9 +69,14 @@ func (f *File) things() []thing {
 	server := reflect.ValueOf(f.Server)
 	for _, field := range fieldsOf(server.Type()) {
 		config := server.FieldByIndex(field.index).Interface()
-		add("", "server."+field.key, config)
+		add("server."+field.key, "server."+field.key, config)
 		last := &all[len(all)-1]
-		last.restart = slices.Contains(readOnce, field.key)
+		if slices.Contains(readOnce, field.key) {
+			last.readOnce()
+		}
+		if c, ok := config.(*certs.Server); ok {
+			last.once = fmt.Sprint(c != nil) // a port speaks TLS for good, or not at all
+		}
 		if s, ok := config.(Secret); ok {
 			last.print += s.value // it prints as it is written, whatever it is
 		}
@@ -91,8 +100,14 @@ func (f *File) things() []thing {
 		traced = *f.Telemetry.Tracing
 	}
 	add("", "telemetry.tracing.otlp", traced.OTLP)
-	all[len(all)-1].restart = true
+	all[len(all)-1].readOnce()
 	add("", "telemetry.tracing.samplePercent", traced.SamplePercent)
+	var audited audit.Config
+	if f.Telemetry.Audit != nil {
+		audited = *f.Telemetry.Audit
+	}
+	add("", "telemetry.audit", audited)
+	all[len(all)-1].readOnce()
 	return all
 }
 

@@ -7,8 +7,10 @@ package policy
 import (
 	"time"
 
+	"sidecar/internal/audit"
 	"sidecar/internal/authz"
 	"sidecar/internal/breaker"
+	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
@@ -42,7 +44,8 @@ type File struct {
 }
 
 // Server is how the sidecar itself listens. Listen, Telemetry, Admin,
-// Protocols and Limits are read once: a change needs a restart.
+// Protocols and Limits are read once, and so is whether there is TLS: a change
+// needs a restart.
 type Server struct {
 	// Listen is where traffic arrives, and nothing else. Default :8080.
 	Listen string `yaml:"listen"`
@@ -51,16 +54,29 @@ type Server struct {
 	Telemetry string `yaml:"telemetry"`
 	// Admin is where the running sidecar is looked at and changed: routes,
 	// policies, decisions, faults, breakers, reloads. An address that is not
-	// loopback needs an AdminToken. Default 127.0.0.1:9901.
+	// loopback needs an AdminToken or an AdminAuth. Default 127.0.0.1:9901.
 	Admin string `yaml:"admin"`
 	// AdminToken is what admin requests carry as "Authorization: Bearer TOKEN":
 	// those that change something and, where Admin is not loopback, all. It is
 	// written as a variable alone, ${NAME} or ${NAME:-}; empty is none. At
 	// least 16 visible ASCII characters. Default none.
 	AdminToken Secret `yaml:"adminToken,omitempty"`
+	// AdminAuth gives admin requests names and roles. Default none: without
+	// one, looking needs no credential where Admin is loopback, nor does
+	// changing unless there is an AdminToken.
+	AdminAuth *AdminAuth `yaml:"adminAuth,omitempty"`
 
-	// Protocols are http1, h2c or both, on Listen. Default both.
+	// Protocols are http1, h2c or both, on Listen. Default both. Where it is
+	// encrypted, h2c stands for HTTP/2 as clients negotiate it.
 	Protocols []string `yaml:"protocols"`
+
+	// TLS is how Listen is encrypted. Default none: it is not. To begin or to end
+	// with that needs a restart; all else in it does not.
+	TLS *certs.Server `yaml:"tls,omitempty"`
+	// TelemetryTLS is how Telemetry is encrypted. Default none.
+	TelemetryTLS *certs.Server `yaml:"telemetryTLS,omitempty"`
+	// AdminTLS is how Admin is encrypted. Default none.
+	AdminTLS *certs.Server `yaml:"adminTLS,omitempty"`
 
 	Limits Limits `yaml:"limits"`
 
@@ -102,6 +118,13 @@ type Limits struct {
 	// MaxConnections is how many connections are served at once; the next
 	// ones wait to be accepted. Default 10000.
 	MaxConnections int `yaml:"maxConnections"`
+	// MaxConnectionsPerAddress is how many of them one client may have, by its
+	// address (of IPv6 its /64); more are closed at once. Behind a load balancer
+	// all come from that. Default 0: as many as there are.
+	MaxConnectionsPerAddress int `yaml:"maxConnectionsPerAddress"`
+	// MaxConcurrentStreams is how many requests are served at once on one HTTP/2
+	// connection. Default 250.
+	MaxConcurrentStreams int `yaml:"maxConcurrentStreams"`
 }
 
 // Shutdown is what SIGTERM does.
@@ -118,6 +141,10 @@ type Upstream struct {
 	upstream.Config `yaml:",inline"`
 
 	RetryBudget retry.BudgetConfig `yaml:"retryBudget"`
+
+	// TLS is how https endpoints are called. Default: the system's CAs are
+	// trusted, and no certificate is shown.
+	TLS *certs.Client `yaml:"tls,omitempty"`
 }
 
 // SetDefaults fills u with what is not said.
@@ -215,6 +242,9 @@ type Telemetry struct {
 	// Tracing sends spans of requests to a collector. Default none: requests
 	// are not traced, and what they say of a trace goes through unchanged.
 	Tracing *tracing.Config `yaml:"tracing,omitempty"`
+	// Audit writes who was refused and who changed what to a file. Default
+	// none: nothing is written.
+	Audit *audit.Config `yaml:"audit,omitempty"`
 }
 
 // SetDefaults fills f with what is not said.
@@ -231,7 +261,7 @@ func (s *Server) SetDefaults() {
 		Protocols: []string{HTTP1, H2C}, Paths: PathsStrict, TrustedProxies: loopback(),
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
-			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000,
+			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000, MaxConcurrentStreams: 250,
 		},
 		Shutdown: Shutdown{DrainDelay: 5 * time.Second, Timeout: 25 * time.Second},
 	}

@@ -456,6 +456,7 @@ routes:
 		{"moved lines", "# moved\n" + head + routes + policies, "one", nil},
 		{"a setting", head + strings.Replace(policies, "maxAttempts: 2", "maxAttempts: 3", 1) + routes, "one", []string{"retry/safe changed"}},
 		{"a file that is named", head + policies + routes, "two", []string{"authn/users changed"}},
+		{"a certificate begins", head + "server: {adminTLS: {certFile: c, keyFile: k}}\n" + policies + routes, "one", []string{"server.adminTLS changed: needs a restart"}},
 		{"the order of routes", head + policies + `
 routes:
   - {name: b, upstream: orders, match: {path: /b}}
@@ -493,6 +494,40 @@ telemetry: {logs: {level: debug}}
 			secret = tt.secret
 			next := parse(t, tt.text, o)
 			if diff := cmp.Diff(tt.want, Diff(old, old, next)); diff != "" {
+				t.Errorf("Diff (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Whether there is TLS is read once, and nothing else of it.
+func TestDiffFollowsCertificates(t *testing.T) {
+	content := ""
+	file := func(section, certificate string) *File {
+		content = certificate
+		return parse(t, head+"server: {"+section+"}\nroutes: [{name: a, upstream: orders}]\n",
+			Options{ReadFile: func(string) ([]byte, error) { return []byte(content), nil }})
+	}
+	const section = "tls: {certFile: c, keyFile: k}"
+	on, renewed, off := file(section, "one"), file(section, "two"), file("", "")
+	asked := file("tls: {certFile: c, keyFile: k, clientCAFile: a, clientAuth: require}", "one")
+	const changed, restart = "server.tls changed", "server.tls changed: needs a restart"
+	for _, tt := range []struct {
+		name               string
+		started, old, next *File
+		want               []string
+	}{
+		{"a new certificate", on, on, renewed, []string{changed}},
+		{"it is still the new one", on, renewed, renewed, nil},
+		{"clients are asked for theirs", on, on, asked, []string{changed}},
+		{"TLS ends", on, renewed, off, []string{restart}},
+		{"it is still to end", on, off, off, []string{restart}},
+		{"it does not end after all", on, off, on, []string{changed}},
+		{"TLS begins", off, off, on, []string{restart}},
+		{"it is still to begin", off, on, renewed, []string{restart}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, Diff(tt.started, tt.old, tt.next)); diff != "" {
 				t.Errorf("Diff (-want +got):\n%s", diff)
 			}
 		})

@@ -57,6 +57,7 @@ const (
 	isSection
 	isReference
 	isList
+	isOneOrMore
 	isMapping
 	isNames // a mapping of names to sections
 )
@@ -102,6 +103,9 @@ func (m *model) kind(t *testing.T, path string, v reflect.Value) kind {
 		return m.kind(t, path, fresh(v.Type().Elem()))
 	case v.Kind() == reflect.Struct:
 		return kind{sort: isSection, section: m.find(t, path, v)}
+	case v.Type() == reflect.TypeFor[exchange.OneOrMore]():
+		of := m.kind(t, path+"[0]", fresh(v.Type().Elem()))
+		return kind{sort: isOneOrMore, of: &of}
 	case v.Kind() == reflect.Slice:
 		of := m.kind(t, path+"[0]", fresh(v.Type().Elem()))
 		return kind{sort: isList, of: &of}

@@ -80,6 +80,8 @@ func (k kind) String() string {
 		return k.of.section.link("by NAME")
 	case isMapping:
 		return "mapping to " + k.of.String()
+	case isOneOrMore:
+		return k.of.String() + " or list of " + k.of.String()
 	case isList:
 		return "list of " + strings.TrimPrefix(k.of.String(), "one of ")
 	case isReference:

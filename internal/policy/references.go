@@ -24,6 +24,7 @@ func (w *walk) whole(f *File) {
 		w.check("routes", "must have at least one route")
 	}
 	w.use(f, "defaults.use", f.Defaults.Use)
+	w.adminTokens(f)
 
 	upstreams := slices.Sorted(maps.Keys(f.Upstreams))
 	for i, r := range f.Routes {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 
@@ -33,9 +32,6 @@ func (r *Route) Validate(report exchange.Report) {
 	}
 }
 
-// A host name, or any name below one.
-var hostShape = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}\.)*[A-Za-z0-9_-]{0,62}$`)
-
 // Validate reports every problem with m.
 func (m *Match) Validate(report exchange.Report) {
 	if m.Path != "" && m.PathPrefix != "" {
@@ -53,8 +49,8 @@ func (m *Match) Validate(report exchange.Report) {
 		}
 	}
 	exchange.Methods(report, "methods", m.Methods)
-	if _, notIP := netip.ParseAddr(m.Host); m.Host != "" && notIP != nil && (!hostShape.MatchString(m.Host) || len(m.Host) > 253) {
-		report("host", fmt.Sprintf("must be a host without port, or *.HOST for any below it, got %q", m.Host))
+	if m.Host != "" {
+		exchange.Host(report, "host", m.Host)
 	}
 	for name := range m.Headers {
 		exchange.HeaderName(report, "headers."+segment(name), name)

@@ -138,6 +138,8 @@ func (k kind) schema() object {
 		return object{"anyOf": choices}
 	case isList:
 		return object{"type": "array", "items": k.of.schema()}
+	case isOneOrMore:
+		return object{"anyOf": []object{k.of.schema(), {"type": "array", "items": k.of.schema()}}}
 	case isMapping:
 		return object{"type": "object", "additionalProperties": k.of.schema()}
 	case isNames:

@@ -25,6 +25,9 @@ func (w *walk) pointer(key, node *yaml.Node, path string, v reflect.Value) bool 
 
 // section reads a mapping into a struct, and has it check itself.
 func (w *walk) section(key, node *yaml.Node, path string, v reflect.Value) bool {
+	if node.Kind == yaml.ScalarNode && smellsOfSecret(key.Value) {
+		return w.refuse(path, "must be a mapping; a secret must not stand in the policy file")
+	}
 	if node.Kind != yaml.MappingNode {
 		return w.refuse(path, "must be a mapping, got "+describe(node))
 	}
@@ -94,6 +97,16 @@ func (w *walk) list(node *yaml.Node, path string, v reflect.Value) bool {
 		}
 	}
 	return true
+}
+
+// one reads a text that stands for a list of it.
+func (w *walk) one(node *yaml.Node, path string, v reflect.Value) bool {
+	text := reflect.New(v.Type().Elem()).Elem()
+	ok := w.scalar(node, path, text)
+	if ok {
+		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), text))
+	}
+	return ok
 }
 
 // item returns the path of an item: routes go by their names, where those are

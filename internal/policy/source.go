@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,6 +60,22 @@ func (f *File) ReadFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("file %q was not read with the policy", path)
 	}
 	return bytes.Clone(data), nil
+}
+
+// PrivateKeys returns the places of the files that hold private keys, by the
+// paths of the keys in the policy that name them.
+func (f *File) PrivateKeys() map[string]string {
+	places := map[string]string{}
+	for at, name := range f.origin().reads {
+		if !strings.HasSuffix(at, ".keyFile") {
+			continue
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(f.Name()), name)
+		}
+		places[at] = name
+	}
+	return places
 }
 
 func (s *source) problem(path, text string) Problem {

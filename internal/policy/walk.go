@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"gopkg.in/yaml.v3"
+
+	"sidecar/internal/exchange"
 )
 
 // walk goes through the nodes of the file and the fields of File side by side.
@@ -76,6 +78,9 @@ func (w *walk) value(key, node *yaml.Node, path string, v reflect.Value) bool {
 	case reflect.Map:
 		return w.mapping(node, path, v)
 	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[exchange.OneOrMore]() && node.Kind == yaml.ScalarNode {
+			return w.one(node, path, v)
+		}
 		return w.list(node, path, v)
 	}
 	return w.scalar(node, path, v)

@@ -33,6 +33,9 @@ func (f *File) Warnings() Problems {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
 		at := "upstreams." + name
+		if c := f.Upstreams[name].TLS; c != nil && c.InsecureSkipVerify {
+			ws.warn(at+".tls.insecureSkipVerify", "whoever is on the way may be the upstream: its certificate is not looked at")
+		}
 		ws.unused(at, "no route goes to it")
 		if idle := f.Upstreams[name].Pool.IdleTimeout; idle >= safeIdle {
 			ws.warn(at+".pool.idleTimeout", fmt.Sprintf("should be shorter than the service's own keep-alive, "+
@@ -69,12 +72,18 @@ func (ws *warnings) warn(path, text string) {
 // route warns about what r ends up with. It reports whether it authenticates.
 func (ws *warnings) route(r *Route) bool {
 	e, use := ws.Effective(r), ws.origin().route(r)+".use."
+	for _, p := range e.Authz {
+		if x := p.Config.External; x != nil && x.Insecure() && !ws.used[p.Path] {
+			ws.warn(p.Path+".external.url", "is plain http to another machine: who is on the way can read what is asked, and change the answer")
+		}
+	}
 	mark(ws.used, e.Validation...)
 	mark(ws.used, e.Authz...)
 	mark(ws.used, e.RateLimit...)
 	mark(ws.used, e.Fault...)
 	if e.Authn != nil {
 		ws.audiences(*e.Authn)
+		ws.certificates(*e.Authn)
 		mark(ws.used, *e.Authn)
 	}
 	if e.CircuitBreaker != nil {
@@ -100,7 +109,9 @@ func (ws *warnings) route(r *Route) bool {
 		}
 		unknown = "authn " + e.Authn.Name + " is in shadow and refuses nobody"
 	}
+	decided := false
 	for _, p := range e.Authz {
+		decided = decided || p.Config.External != nil && p.Config.Mode == exchange.ModeEnforce
 		if what := asksWho(p.Config); what != "" && p.Config.Mode == exchange.ModeEnforce {
 			ws.warn(use+"authz", fmt.Sprintf("%s asks for %s, and %s", p.Name, what, unknown))
 		}
@@ -110,7 +121,7 @@ func (ws *warnings) route(r *Route) bool {
 			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and %s", p.Name, key, unknown))
 		}
 	}
-	return false
+	return decided // the decision point knows who it lets by
 }
 
 // audiences warns of each issuer whose tokens are accepted whomever they are
@@ -124,6 +135,15 @@ func (ws *warnings) audiences(p Named[authz.AuthnConfig]) {
 		if len(c.Audiences) == 0 && c.Introspection == nil {
 			ws.warn(fmt.Sprintf("%s.issuers[%d].audiences", p.Path, i), "is empty: tokens for other services are accepted")
 		}
+	}
+}
+
+// certificates warns of a policy that takes clients' certificates, where no
+// client is asked for one.
+func (ws *warnings) certificates(p Named[authz.AuthnConfig]) {
+	asked := ws.Server.TLS != nil && ws.Server.TLS.Verifies()
+	if p.Config.ClientCertificates && !asked && !ws.used[p.Path] {
+		ws.warn(p.Path+".clientCertificates", "does nothing: the clientAuth of server.tls asks nobody for a certificate")
 	}
 }
 
@@ -154,13 +174,8 @@ func mark[C any](used map[string]bool, policies ...Named[C]) {
 // asksWho returns what c wants to know about the principal, if anything.
 func asksWho(c authz.Config) string {
 	for _, rule := range c.Rules {
-		switch {
-		case len(rule.When.Roles) > 0:
-			return "roles"
-		case len(rule.When.Claims) > 0:
-			return "claims"
-		case len(rule.When.Principals) > 0:
-			return "principals"
+		if key := rule.When.AsksWho(); key != "" {
+			return key
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -65,24 +66,32 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	return s, nil
 }
 
-// identityHeaders returns the fields in which some route tells the upstream
-// who calls, or what a decision point says of it. On every route they are ours alone: on one that does not
-// authenticate, a client could else call itself whatever it likes.
+// identityHeaders returns the fields in which some policy tells the upstream
+// who calls, or what a decision point says of it. On every route they are ours
+// alone: on one that does not authenticate, or whose policy is switched off, a
+// client could else call itself whatever it likes.
 func identityHeaders(f *policy.File) []string {
 	var names []string
+	add := func(authn *authz.AuthnConfig, rules *authz.Config) {
+		if authn != nil {
+			names = slices.AppendSeq(names, maps.Keys(authn.ForwardClaims))
+		}
+		if rules != nil && rules.External != nil {
+			names = append(names, rules.External.ToUpstream...)
+		}
+	}
+	add(f.Defaults.Use.Authn.Inline, f.Defaults.Use.Authz.Inline)
+	for _, c := range f.Policies.Authn {
+		add(c, nil)
+	}
+	for _, c := range f.Policies.Authz {
+		add(nil, c)
+	}
 	for _, r := range f.Routes {
-		if a := f.Effective(r).Authn; a != nil {
-			for name := range a.Config.ForwardClaims {
-				names = append(names, http.CanonicalHeaderKey(name))
-			}
-		}
-		for _, a := range f.Effective(r).Authz {
-			if e := a.Config.External; e != nil {
-				for _, name := range e.ToUpstream {
-					names = append(names, http.CanonicalHeaderKey(name))
-				}
-			}
-		}
+		add(r.Use.Authn.Inline, r.Use.Authz.Inline)
+	}
+	for i, name := range names {
+		names[i] = http.CanonicalHeaderKey(name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

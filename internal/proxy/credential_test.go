@@ -60,10 +60,11 @@ routes:
 		t.Fatal(err)
 	}
 	url := listen(t, p)
-	const spellings = "X_Api_Key: evil\nX-User: root\nConnection: X-Api-Key, X-User\n"
+	const spellings = "X_Api_Key: evil\nX.api.key: evil\nX-User: root\nConnection: X-User\n"
 	tests := []struct{ name, path, header, who, want string }{
 		{"a key", "/hidden", spellings + "X-API-Key: " + key, "nightly", `1 ["X-User: nightly"]`},
 		{"nobody's", "/hidden", spellings, "", `1 []`},
+		{"a key for the connection alone", "/hidden", "Connection: X-Api-Key\nX-API-Key: " + key, "", `1 []`},
 		{"a key that is forwarded", "/shown", spellings + "X-API-Key: " + key, "nightly", `1 ["X-Api-Key: ` + key + `" "X-User: nightly"]`},
 		{"nobody's, where keys are forwarded", "/shown", spellings, "", `1 []`},
 	}

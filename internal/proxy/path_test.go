@@ -66,6 +66,25 @@ func request(t testing.TB, target string) *http.Request {
 	return r
 }
 
+// HTTP/2 can carry what HTTP/1 cannot: an upstream would take the target for
+// another one, or its end for the version.
+func TestATargetWithASpaceIsRefused(t *testing.T) {
+	for _, paths := range []string{"strict", "raw"} {
+		p, _ := apply(t, "version: v1\nserver: {paths: "+paths+"}\nupstreams: {app: {endpoints: [{url: \"${UPSTREAM}\"}]}}\nroutes: [{name: all, upstream: app}]\n",
+			service(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s: forwarded as %s", paths, r.RequestURI) }))
+		for _, target := range []string{"/admin x", "/admin HTTP/1.1", "/a?b HTTP/1.0"} {
+			r := request(t, target)
+			r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+			w := httptest.NewRecorder()
+			p.ServeHTTP(w, r)
+			// Go's own upstreams refuse it as well, in their words.
+			if got := w.Body.String(); w.Code != http.StatusBadRequest || !strings.Contains(got, "path_ambiguous") {
+				t.Errorf("%s: %q gets %d %s, want 400 path_ambiguous", paths, target, w.Code, got)
+			}
+		}
+	}
+}
+
 // A path that passes is read alike by whoever cleans, decodes or merges it.
 func FuzzStrictPathHasOneReading(f *testing.F) {
 	for _, seed := range []string{"/v1/orders", "/v1/%2e%2e/x", "/a//b", "/a%2fb", "/%252e", "/a;b/c", "/ü"} {

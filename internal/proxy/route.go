@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
 	"sidecar/internal/policy"
 )
@@ -35,17 +37,37 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	rt.seam.ServeHTTP(w, r)
 }
 
-// route returns the first route that takes r, or why r is taken nowhere.
+// route returns the first route that takes r, or why r is taken nowhere. A path
+// that servers read in several ways must go one way in all of them: it would
+// else get past the policies of the route that the upstream takes it for.
 func (s *Snapshot) route(r *http.Request) (*route, error) {
 	if err := s.forwardable(r); err != nil {
 		return nil, err
 	}
-	for _, rt := range s.routes {
-		if rt.match.takes(r) {
-			return rt, nil
+	rt := s.take(r, r.URL.Path)
+	for _, path := range authz.Readings(r.URL) {
+		if path != "" && s.take(r, path) != rt {
+			return nil, &exchange.Refusal{
+				Kind: exchange.ByProxy, Reason: exchange.PathAmbiguous,
+				Detail: "the path can be read in two ways, which take different routes",
+			}
 		}
 	}
-	return nil, &exchange.Refusal{Kind: exchange.ByRoute, Policy: exchange.NoRouteName, Reason: exchange.NoRoute}
+	if rt == nil {
+		return nil, &exchange.Refusal{Kind: exchange.ByRoute, Policy: exchange.NoRouteName, Reason: exchange.NoRoute}
+	}
+	return rt, nil
+}
+
+// take returns the first route that takes r, its path read as path; nil if none
+// does.
+func (s *Snapshot) take(r *http.Request, path string) *route {
+	for _, rt := range s.routes {
+		if rt.match.takes(r, path) {
+			return rt
+		}
+	}
+	return nil
 }
 
 // forwardable refuses what no rule shall ever see.
@@ -59,8 +81,13 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 			Kind: exchange.ByProxy, Reason: exchange.MethodNotAllowed, Detail: r.Method + " is never forwarded",
 			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 		}
+	case r.Method != strings.ToUpper(r.Method):
+		return refuse(exchange.MethodNotAllowed, "the method is not in capitals, and could be read as another")
 	case !normalizeTarget(r):
 		return refuse(exchange.PathAmbiguous, "the request target is neither a path nor an http URL")
+	// HTTP/2 can carry one. In HTTP/1 it ends the target, for many.
+	case strings.Contains(r.RequestURI, " "):
+		return refuse(exchange.PathAmbiguous, "the request target holds a space")
 	case s.strictPaths:
 		if problem := ambiguity(r); problem != "" {
 			return refuse(exchange.PathAmbiguous, problem)
@@ -78,7 +105,28 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 	if strings.ContainsFunc(r.Host, func(c rune) bool { return !isHostChar(c) }) {
 		return refuse(exchange.HeaderDenied, "the Host field holds what no host does")
 	}
+	if !isHostPort(r.Host) {
+		return refuse(exchange.HeaderDenied, "the Host field must be one host, and perhaps a port")
+	}
+	dropNamed(r.Header)
 	return nil
+}
+
+// isHostPort reports whether host has one host and one port at most, so that
+// all who take them apart get the same.
+func isHostPort(host string) bool {
+	if rest, ok := strings.CutPrefix(host, "["); ok {
+		inside, port, closed := strings.Cut(rest, "]")
+		_, err := netip.ParseAddr(inside)
+		return closed && err == nil && (port == "" || port[0] == ':' && isPort(port[1:]))
+	}
+	name, port, _ := strings.Cut(host, ":")
+	return isPort(port) && !strings.ContainsAny(name, "[]") && !strings.HasPrefix(name, ".") && !strings.Contains(name, "..")
+}
+
+// isPort reports whether s is digits; it may be empty (RFC 3986 section 3.2.3).
+func isPort(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < '0' || c > '9' })
 }
 
 // isHostChar reports whether c may stand in a host and port: what RFC 3986
@@ -110,11 +158,11 @@ func newMatch(m policy.Match) match {
 	return c
 }
 
-func (m *match) takes(r *http.Request) bool {
-	if m.Path != "" && r.URL.Path != m.Path {
+func (m *match) takes(r *http.Request, path string) bool {
+	if m.Path != "" && path != m.Path {
 		return false
 	}
-	if m.PathPrefix != "" && !hasPathPrefix(r.URL.Path, m.PathPrefix) {
+	if m.PathPrefix != "" && !hasPathPrefix(path, m.PathPrefix) {
 		return false
 	}
 	if m.methods != nil && !m.methods[r.Method] {

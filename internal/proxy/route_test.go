@@ -46,7 +46,7 @@ func TestMatch(t *testing.T) {
 				r.Header.Set("X-Kind", tt.header)
 			}
 			m := newMatch(tt.match)
-			if got := m.takes(r); got != tt.matches {
+			if got := m.takes(r, r.URL.Path); got != tt.matches {
 				t.Errorf("takes(%s %s) = %v, want %v", tt.method, tt.target, got, tt.matches)
 			}
 		})

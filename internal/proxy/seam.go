@@ -158,18 +158,28 @@ func ours(identity []string) map[string]bool {
 }
 
 // stripSpellings removes from h the other spellings of our names that an
-// upstream may read as the same: CGI and its heirs make no difference between
-// - and _.
+// upstream may read as the same.
 func stripSpellings(h http.Header, ours func(name string) bool) {
 	for key := range h {
-		if strings.IndexByte(key, '_') >= 0 && ours(dashed(key)) {
+		if name := exchange.Dashed(key); name != key && ours(name) {
 			delete(h, key)
 		}
 	}
 }
 
-func dashed(key string) string {
-	return http.CanonicalHeaderKey(strings.ReplaceAll(key, "_", "-"))
+// dropNamed removes from h what its Connection field names: the upstream does
+// not get it (RFC 9110 section 7.6.1), so no gate shall go by it. What a proxy
+// handles by itself stays where ReverseProxy looks for it.
+func dropNamed(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			switch name := http.CanonicalHeaderKey(strings.Trim(name, " \t")); name {
+			case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+			default:
+				delete(h, name)
+			}
+		}
+	}
 }
 
 // noTrailers are fields that a trailer section must not hold, since they say
@@ -192,7 +202,7 @@ func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	out := make(http.Header, len(pr.In.Trailer))
 	pass := func(values func([]string) []string) {
 		for key, have := range pr.In.Trailer {
-			if name := dashed(key); !rw.ours[name] && !isForwarded(name) && !names(forwards, name) && !noTrailers[name] {
+			if name := exchange.Dashed(key); !rw.ours[name] && !isForwarded(name) && !names(forwards, name) && !noTrailers[name] {
 				out[key] = values(have)
 			}
 		}

@@ -18,8 +18,8 @@ type Certificate struct {
 	certs.File
 }
 
-// listenersByTLS are the names of listeners, by the keys in server of their TLS.
-var listenersByTLS = map[string]string{"tls": "data", "telemetryTLS": "telemetry", "adminTLS": "admin"}
+// listenerTLS are the listeners, and the keys in server of their TLS.
+var listenerTLS = []struct{ listener, key string }{{"data", "tls"}, {"telemetry", "telemetryTLS"}, {"admin", "adminTLS"}}
 
 // listeners reads the certificates of listeners. One that has lost its section
 // keeps what it had: it speaks TLS until a restart.
@@ -31,13 +31,18 @@ func (b *builder) listeners(old *Snapshot) map[string]*certs.Material {
 	if b.file.Offline() {
 		return all
 	}
-	for key, c := range b.file.Server.TLSOf() {
-		m, err := c.Material(b.file.ReadFile)
-		if err != nil {
-			b.fail("server."+key, err)
+	sections := b.file.Server.TLSOf()
+	for _, l := range listenerTLS {
+		c := sections[l.key]
+		if c == nil {
 			continue
 		}
-		all[listenersByTLS[key]] = m
+		m, err := c.Material(b.file.ReadFile)
+		if err != nil {
+			b.fail("server."+l.key, err)
+			continue
+		}
+		all[l.listener] = m
 	}
 	return all
 }
@@ -118,9 +123,9 @@ func (s *Snapshot) Warnings() policy.Problems {
 			all = append(all, s.file.Problem(path+"."+w.Field, "warning: "+w.Problem))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.file.Server.TLSOf())) {
-		if m := s.listeners[listenersByTLS[key]]; m != nil {
-			warn("server."+key, m)
+	for _, l := range listenerTLS {
+		if m := s.listeners[l.listener]; m != nil {
+			warn("server."+l.key, m)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.clients)) {

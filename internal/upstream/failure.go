@@ -28,7 +28,7 @@ func failure(ctx context.Context, host string, p progress, err error) error {
 	if record.ClientFault() == nil {
 		kind = p.kind(ctx, err)
 	}
-	return &exchange.Failure{Kind: kind, Err: &callError{host, err}}
+	return &exchange.Failure{Kind: kind, Err: &callError{host, err}, Proxy: proxyError(kind, err)}
 }
 
 // endedBy returns the word of our own with which the call was ended: the cause

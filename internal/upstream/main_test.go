@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // to returns an upstream with these endpoints; change may be nil.
 func to(t testing.TB, change func(*Config), urls ...string) *Upstream {
 	t.Helper()
-	u := New("orders", config(change, urls...))
+	u := New("orders", config(change, urls...), nil)
 	t.Cleanup(u.Retire)
 	return u
 }

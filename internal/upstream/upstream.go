@@ -12,6 +12,8 @@
 package upstream
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,9 +44,10 @@ type endpoint struct {
 }
 
 // New returns the Upstream called name that behaves as c says. c must be valid.
-// It connects to nothing yet.
-func New(name string, c Config) *Upstream {
-	return newUpstream(name, c, &transports{config: c})
+// It connects to nothing yet. Its https endpoints are called as secure says; nil:
+// as the system trusts.
+func New(name string, c Config, secure *tls.Config) *Upstream {
+	return newUpstream(name, c, &transports{config: c, tls: secure})
 }
 
 func newUpstream(name string, c Config, ts *transports) *Upstream {
@@ -161,8 +164,18 @@ func (e *endpoint) standard(r *http.Request, a *exchange.Attempt, preserveHost b
 	if err != nil {
 		return nil, nil, failure(r.Context(), e.host, c.progress(), err)
 	}
-	return resp, c.connection(), nil
+	conn := c.connection()
+	if conn != nil && conn.reading.Load() {
+		conn.Close()
+		resp.Body.Close()
+		return nil, nil, failure(r.Context(), e.host, wrote, errEarlier)
+	}
+	return resp, conn, nil
 }
+
+// errEarlier: net/http may hand on a connection over which more has come than
+// the answer to the call before, and takes that for the answer to the next one.
+var errEarlier = errors.New("an answer that was there before the request")
 
 // address returns a copy of r that goes to e, watched by c, and what is to
 // carry it. The request target is the seam's: it is left as it is.

@@ -275,7 +275,7 @@ func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
 				<-finish
 				io.WriteString(w, "end")
 			})
-			u := New("orders", config(ways[protocol], srv.URL))
+			u := New("orders", config(ways[protocol], srv.URL), nil)
 			resp, err := u.RoundTrip(request("GET", "/", "").Request)
 			if err != nil {
 				t.Fatal(err)
