@@ -25,6 +25,7 @@ type Health struct {
 	draining bool
 	broken   []string
 	reload   string // why the last reload failed; empty when it did not
+	doubts   []func() string
 }
 
 // NewHealth returns the health of a process that has not started yet.
@@ -48,6 +49,10 @@ func (h *Health) Reloaded(err error) {
 		}
 	})
 }
+
+// Ask has why asked with each report: what it says, unless that is empty,
+// degrades.
+func (h *Health) Ask(why func() string) { h.set(func() { h.doubts = append(h.doubts, why) }) }
 
 func (h *Health) set(change func()) {
 	h.mu.Lock()
@@ -78,6 +83,8 @@ func (h *Health) report() report {
 	s := h.proxy.Snapshot()
 	open := notClosed(s)
 	waiting, doubtful := withoutKeys(s)
+	silent := silentIssuers(s)
+	unverified := unverified(s)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -95,10 +102,21 @@ func (h *Health) report() report {
 	if h.reload != "" {
 		r.add(Degraded, h.reload)
 	}
+	for _, why := range h.doubts {
+		if what := why(); what != "" {
+			r.add(Degraded, what)
+		}
+	}
 	for _, what := range open {
 		r.add(Degraded, what)
 	}
 	for _, what := range doubtful {
+		r.add(Degraded, what)
+	}
+	for _, what := range silent {
+		r.add(Degraded, what)
+	}
+	for _, what := range unverified {
 		r.add(Degraded, what)
 	}
 	r.ready = serving && !h.draining && len(h.broken) == 0 && (!waiting || time.Since(h.started) >= grace)
@@ -133,6 +151,33 @@ func doubt(st authz.KeySetStatus) string {
 		return "the keys of issuer " + st.Issuer + " were not fetched yet"
 	}
 	return "the keys of issuer " + st.Issuer + " are " + st.State + ": last fetched at " + st.LastSuccess.UTC().Format(time.RFC3339)
+}
+
+// silentIssuers returns a reason for each issuer that cannot be asked about
+// opaque tokens. Readiness does not wait for it: only traffic has it asked
+// again.
+func silentIssuers(s *proxy.Snapshot) (reasons []string) {
+	if s == nil {
+		return nil
+	}
+	for _, n := range s.Introspectors() {
+		if n.Failing() {
+			reasons = append(reasons, "issuer "+n.Issuer()+" cannot be asked about tokens")
+		}
+	}
+	return reasons
+}
+
+// unverified returns a reason for each upstream that anybody could stand in
+// for.
+func unverified(s *proxy.Snapshot) (reasons []string) {
+	if s == nil {
+		return nil
+	}
+	for _, name := range s.Unverified() {
+		reasons = append(reasons, "the certificate of upstream "+name+" is not verified: insecureSkipVerify is true")
+	}
+	return reasons
 }
 
 // notClosed returns a reason for each breaker of s that is not closed.

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 // maxBody is far above any change that makes sense.
@@ -62,6 +64,9 @@ func failBody(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		status = http.StatusRequestEntityTooLarge
+	}
+	if errors.Is(err, exchange.ErrUnheard) {
+		status = http.StatusServiceUnavailable
 	}
 	fail(w, status, err.Error())
 }

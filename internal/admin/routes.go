@@ -6,7 +6,9 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"sync"
 
+	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/proxy"
 )
@@ -27,6 +29,12 @@ type Admin struct {
 	Proxy  *proxy.Proxy
 	Faults *faults.Switch
 	Reload Reload
+	// Before hears of a breaker that is to be forced; its error prevents it.
+	// Nil is nobody. Faults and Reload have such a one of their own.
+	Before func(exchange.Event) error
+	// Refused hears of requests whose credential does not do: of each address
+	// ten a minute. Nil is nobody.
+	Refused func(exchange.Event)
 	// Decisions remembers what GET /decisions tells; it must be one of the
 	// observers of Proxy.
 	Decisions *Decisions
@@ -34,6 +42,8 @@ type Admin struct {
 	// named in the Host field; one that is not loopback makes every request
 	// need the token of the policy.
 	Listen string
+
+	forcing sync.Mutex // held while a breaker is forced
 }
 
 // Reload reads the policy file again and applies it, on behalf of who. Its
