@@ -305,3 +305,38 @@ func TestOneAddressHasItsShareOfConnections(t *testing.T) {
 		return n == 1
 	})
 }
+
+// Who keeps connections to the port that the kubelet probes takes them from
+// nobody else, and not for long.
+func TestProbesAreAnsweredWhoeverKeepsConnections(t *testing.T) {
+	r := run(t, minimal(well(t)))
+	stranger := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	var kept []net.Conn
+	for range 120 {
+		c, err := stranger.Dial("tcp", strings.TrimPrefix(r.telemetry, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if n, _ := c.Read(make([]byte, 4<<10)); n > 0 {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) != 20 {
+		t.Errorf("%d connections of one address are kept, want 20", len(kept))
+	}
+	begin := time.Now()
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, _ := ask(t, "GET", r.telemetry+path, ""); status != 200 {
+			t.Errorf("GET %s: %d, want 200", path, status)
+		}
+	}
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("the probes took %v, want no more than a moment", took)
+	}
+	if _, err := kept[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // within its 20 s
+		t.Errorf("a connection that nobody uses: %v, want it closed", err)
+	}
+}

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 
 	"sidecar/internal/authz"
+	"sidecar/internal/exchange"
 )
 
 type apikeyCmd struct {
@@ -16,13 +16,14 @@ type apikeyCmd struct {
 
 // Help says which of the two outputs is which.
 func (apikeyCmd) Help() string {
-	return `The key goes to standard output, this once: nothing keeps it. The line for the file
-of apiKeys, which holds only its hash, goes to standard error:
+	return `The line for the file of apiKeys, which holds only the key's hash, goes to standard
+output. The key itself goes to standard error, this once: nothing keeps it:
 
-  sidecar apikey nightly --role reader 2>> keys.jsonl`
+  sidecar apikey nightly --role reader >> keys.jsonl`
 }
 
-// Run prints the key on stdout, and its entry on stderr.
+// Run prints the entry of the key on stdout, where nothing else ever stands,
+// and the key on stderr.
 func (c apikeyCmd) Run(p *process) error {
 	key := authz.NewAPIKey()
 	if c.KeyFile != "" {
@@ -30,15 +31,15 @@ func (c apikeyCmd) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		key = string(bytes.TrimRight(data, "\r\n"))
+		key = string(exchange.TrimSecret(data))
 	}
 	entry, err := authz.APIKeyEntry(key, c.Name, c.Role)
 	if err != nil {
 		return err
 	}
 	if c.KeyFile == "" {
-		fmt.Fprintln(p.stdout, key)
+		fmt.Fprintln(p.stderr, key)
 	}
-	fmt.Fprintln(p.stderr, entry)
+	fmt.Fprintln(p.stdout, entry)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 func (s *sidecar) levels() metrics.Levels {
 	var l metrics.Levels
 	snapshot := s.proxy.Snapshot()
-	l.Policy = snapshot.File().Hash()
+	l.PolicyHash = snapshot.File().Hash()
 	for _, b := range snapshot.Breakers() {
 		if st := b.Status(); !st.Shadow {
 			l.Breakers = append(l.Breakers, metrics.BreakerLevel{Name: st.Name, State: st.State})

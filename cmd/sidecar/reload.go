@@ -18,15 +18,16 @@ import (
 // reloader makes a policy file the one that holds, and tells everybody whom
 // that concerns.
 type reloader struct {
-	started *policy.File // whose ports and the like are served
-	load    func(policy.Options) (*policy.File, error)
-	watcher *policy.Watcher
-	proxy   *proxy.Proxy
-	log     *logging.Log
-	metrics *metrics.Metrics
-	tracing *tracing.Tracing // nil: off
-	audit   *audit.Audit     // nil: off
-	health  *admin.Health
+	started   *policy.File // whose ports and the like are served
+	load      func(policy.Options) (*policy.File, error)
+	watcher   *policy.Watcher
+	proxy     *proxy.Proxy
+	observers exchange.Observers
+	log       *logging.Log
+	metrics   *metrics.Metrics
+	tracing   *tracing.Tracing // nil: off
+	audit     *audit.Audit     // nil: off
+	health    *admin.Health
 
 	mu sync.Mutex // one reload at a time
 }
@@ -38,7 +39,7 @@ func (r *reloader) watch(ctx context.Context) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		r.watcher.Run(ctx,
-			func() { _, _ = r.reload("watch") }, // it has logged how it went
+			func() { _, _ = r.reload(exchange.Who{Name: "watch"}) }, // it has logged how it went
 			func(err error) { r.log.Logger().Warn("the policy is not watched as it could be", "error", err.Error()) })
 	})
 	return func() {
@@ -48,17 +49,13 @@ func (r *reloader) watch(ctx context.Context) (stop func()) {
 }
 
 // reload reads the policy again and applies it. A bad file changes nothing.
-func (r *reloader) reload(who string) (admin.Change, error) {
+func (r *reloader) reload(who exchange.Who) (admin.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.proxy.Snapshot()
 	f, err := r.watcher.Load(r.load)
 	if err == nil {
-		err = r.apply(f, func() error {
-			return r.audit.Change(exchange.Event{
-				Kind: exchange.Reload, Name: f.Name(), From: before.File().Hash(), To: f.Hash(), Who: who,
-			})
-		})
+		err = r.apply(f, who)
 	}
 	r.health.Reloaded(err)
 	r.metrics.Reloaded(err == nil)
@@ -66,45 +63,39 @@ func (r *reloader) reload(who string) (admin.Change, error) {
 		r.refused(who, err)
 		return admin.Change{}, err
 	}
-	change := admin.Change{
-		Changed: orEmpty(policy.Diff(r.started, before.File(), f)),
-		Reset:   orEmpty(before.Reset(r.proxy.Snapshot())),
+	change := admin.Change{ // nothing is [], not null
+		Changed: append([]string{}, policy.Diff(r.started, before.File(), f)...),
+		Reset:   append([]string{}, before.Reset(r.proxy.Snapshot())...),
 	}
-	r.log.Logger().Info("policy reloaded", "file", f.Name(), "hash", f.Hash(), "who", who,
+	r.log.Logger().Info("policy reloaded", "file", f.Name(), "hash", f.Hash(), "who", who.String(),
 		"changed", change.Changed, "reset", change.Reset)
 	return change, nil
 }
 
-// apply makes f the policy if agree does, and tells what lives longer than it.
-func (r *reloader) apply(f *policy.File, agree func() error) error {
-	if err := r.proxy.ApplyIf(f, agree); err != nil {
+// apply makes f the policy, as who asks, and tells what lives longer than it.
+func (r *reloader) apply(f *policy.File, who exchange.Who) error {
+	if err := r.proxy.ApplyFor(f, who); err != nil {
 		return err
 	}
 	r.audit.Apply(f.Hash())
-	r.log.Apply(f.Logs())
+	r.log.Apply(f.RedactedLogs())
 	r.tracing.Apply(f.Telemetry.Tracing)
 	r.metrics.Routes(r.proxy.Snapshot().Routes())
 	for _, w := range append(f.Warnings(), r.proxy.Snapshot().Warnings()...) {
 		r.log.Logger().Warn(w.String())
 	}
+	warnOfSecretFiles(r.log.Logger(), f)
 	return nil
 }
 
-func (r *reloader) refused(who string, err error) {
-	_ = r.audit.Event(exchange.Event{
+func (r *reloader) refused(who exchange.Who, err error) {
+	_ = r.observers.Event(exchange.Event{
 		Kind: exchange.Reload, Name: r.started.Name(), Who: who, Detail: err.Error(), Bad: true,
 	})
 	var problems policy.Problems
 	if !errors.As(err, &problems) {
-		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "error", err.Error())
+		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who.String(), "error", err.Error())
 		return
 	}
-	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who, "problems", problems.Lines())
-}
-
-func orEmpty(lines []string) []string {
-	if lines == nil {
-		return []string{}
-	}
-	return lines
+	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who.String(), "problems", problems.Lines())
 }

@@ -13,7 +13,6 @@ import (
 
 	"sidecar/internal/admin"
 	"sidecar/internal/audit"
-	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
@@ -64,8 +63,8 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 	for {
 		select {
 		case <-p.hangup:
-			s.audit.Reopen()          // first, so that the reload stands in the new file
-			_, _ = s.reload("SIGHUP") // it has logged how it went
+			s.audit.Reopen()                              // first, so that the reload stands in the new file
+			_, _ = s.reload(exchange.Who{Name: "SIGHUP"}) // it has logged how it went
 		case err := <-s.failed:
 			s.stop()
 			return err
@@ -80,7 +79,6 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 type sidecar struct {
 	*reloader
 
-	observers exchange.Observers
 	faults    *faults.Switch
 	decisions *admin.Decisions
 	data      *listener
@@ -96,52 +94,47 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 	if err != nil {
 		return nil, err
 	}
-	log := logging.New(stderr, f.Logs())
-	m := metrics.New(buildInfo())
-	decisions := &admin.Decisions{}
-	observers := exchange.Observers{m, log, decisions}
-	traces, err := tracing.New(context.Background(), f.Telemetry.Tracing, buildInfo().Version, log.Logger())
-	if err != nil {
-		return nil, fmt.Errorf("telemetry.tracing: %w", err)
-	}
-	if traces != nil {
-		observers = append(observers, traces)
-	}
-	trail, err := audit.New(f.Telemetry.Audit, log.Logger())
-	if err != nil {
-		_ = traces.Shutdown(context.Background()) // it has nothing yet
-		return nil, fmt.Errorf("telemetry.audit.file: %w", err)
-	}
-	if trail != nil {
-		observers = append(observers, trail)
-	}
-	sw := faults.NewSwitch(func(e exchange.Event) error {
-		// A change that is not audited is not made, and not told.
-		if err := trail.Change(e); err != nil {
-			return err
-		}
-		return observers.Event(e)
-	})
-	px := proxy.New(proxy.Options{Observers: observers, Faults: sw, ErrorLog: log.ErrorLog()})
 	s := &sidecar{
-		reloader: &reloader{
-			started: f, load: load, watcher: watcher,
-			proxy: px, log: log, metrics: m, tracing: traces, audit: trail, health: admin.NewHealth(px),
-		},
-		observers: observers, faults: sw, decisions: decisions, failed: make(chan error, 3),
+		reloader: &reloader{started: f, load: load, watcher: watcher},
+		failed:   make(chan error, 3),
 	}
-	if err := s.apply(f, func() error { return nil }); err != nil {
+	if err := s.observe(f.Telemetry, logging.New(stderr, f.RedactedLogs())); err != nil {
+		return nil, err
+	}
+	s.faults = faults.NewSwitch(s.observers.Event)
+	s.proxy = proxy.New(proxy.Options{Observers: s.observers, Faults: s.faults, ErrorLog: s.log.ErrorLog()})
+	s.health = admin.NewHealth(s.proxy, s.audit.Doubts)
+	if err := s.apply(f, exchange.Who{Name: "start"}); err != nil {
 		s.deliver()
 		return nil, err
 	}
-	m.Reloaded(true)
-	_ = trail.Event(exchange.Event{Kind: exchange.Reload, Name: f.Name(), To: f.Hash(), Who: "start"})
-	s.health.Ask(trail.Trouble)
-	log.Logger().Info("policy applied", "file", f.Name(), "hash", f.Hash(), "routes", len(f.Routes))
-	m.Levels(s.levels)
-	s.warnOfKeys(f)
+	s.metrics.Reloaded(true)
+	s.log.Logger().Info("policy applied", "file", f.Name(), "hash", f.Hash(), "routes", len(f.Routes))
+	s.metrics.Levels(s.levels)
 	s.listeners()
 	return s, nil
+}
+
+// observe makes what hears of every exchange.
+func (s *sidecar) observe(t policy.Telemetry, log *logging.Log) (err error) {
+	s.log, s.metrics, s.decisions = log, metrics.New(buildInfo()), &admin.Decisions{}
+	s.tracing, err = tracing.New(context.Background(), t.Tracing, buildInfo().Version, log.Logger())
+	if err != nil {
+		return fmt.Errorf("telemetry.tracing: %w", err)
+	}
+	s.audit, err = audit.New(t.Audit, log.Logger())
+	if err != nil {
+		_ = s.tracing.Shutdown(context.Background()) // it has nothing yet
+		return fmt.Errorf("telemetry.audit.file: %w", err)
+	}
+	if s.audit != nil { // first: what is not audited is not made, and not told
+		s.observers = append(s.observers, s.audit)
+	}
+	s.observers = append(s.observers, s.metrics, s.log, s.decisions)
+	if s.tracing != nil {
+		s.observers = append(s.observers, s.tracing)
+	}
+	return nil
 }
 
 // listeners makes the three ports: traffic, telemetry, admin.
@@ -150,7 +143,7 @@ func (s *sidecar) listeners() {
 	base, s.cut = context.WithCancelCause(context.Background())
 	server := s.started.Server
 	limits := server.Limits
-	s.data = &listener{name: "data", address: server.Listen, server: &http.Server{
+	s.data = &listener{server: &http.Server{
 		Handler:           s.proxy,
 		ReadHeaderTimeout: limits.ReadHeaderTimeout,
 		IdleTimeout:       limits.IdleTimeout,
@@ -164,29 +157,31 @@ func (s *sidecar) listeners() {
 		ErrorLog:                     s.log.ErrorLog(),
 	}}
 	s.data.maxConnections, s.data.maxPerAddress = limits.MaxConnections, limits.MaxConnectionsPerAddress
-	s.telemetry = &listener{
-		name: "telemetry", address: server.Telemetry, maxConnections: 100,
-		server: s.quiet(admin.Telemetry(s.health, s.metrics.Handler())),
-	}
+	s.telemetry = s.quiet(admin.Telemetry(s.health, s.metrics.Handler()))
 	a := &admin.Admin{
 		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: server.Admin,
-		Before: s.audit.Change, Refused: func(e exchange.Event) { _ = s.observers.Event(e) },
+		Tell: s.observers.Event,
 	}
-	s.admin = &listener{name: "admin", address: server.Admin, maxConnections: 100, server: s.quiet(a.Handler())}
-	for l, section := range map[*listener]*certs.Server{s.data: server.TLS, s.telemetry: server.TelemetryTLS, s.admin: server.AdminTLS} {
-		if section != nil {
+	s.admin = s.quiet(a.Handler())
+	ports := map[string]*listener{"data": s.data, "telemetry": s.telemetry, "admin": s.admin}
+	for _, at := range server.Listeners() {
+		l := ports[at.Name]
+		l.name, l.address = at.Name, at.Address
+		if at.TLS != nil {
 			l.secure(func() *tls.Config { return s.proxy.Snapshot().TLS(l.name) })
 		}
 	}
 }
 
-// quiet returns a server for a port that carries no traffic.
-func (s *sidecar) quiet(h http.Handler) *http.Server {
-	return &http.Server{
+// quiet returns a port that carries no traffic. Nobody may hold it alone, or a
+// stranger who keeps connections would have the kubelet's probes wait, and the
+// process restarted. Who asks now and then opens another one.
+func (s *sidecar) quiet(h http.Handler) *listener {
+	return &listener{maxConnections: 100, maxPerAddress: 20, server: &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: 90 * time.Second, ErrorLog: s.log.ErrorLog(),
-		Protocols: protocols([]string{policy.HTTP1, policy.H2C}, true), // HTTP/2 if there is TLS
-	}
+		WriteTimeout: 30 * time.Second, IdleTimeout: 5 * time.Second, ErrorLog: s.log.ErrorLog(),
+		Protocols: protocols([]string{exchange.HTTP1, exchange.H2C}, true), // HTTP/2 if there is TLS
+	}}
 }
 
 // start opens every port, and serves on it.

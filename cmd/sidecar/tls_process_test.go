@@ -373,7 +373,7 @@ func TestAKeyThatOthersCanReadIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.stop()
-		told := `"msg":"a private key can be read by others","key":"server.adminTLS.keyFile","mode":"` + mode.String() + `"`
+		told := `"msg":"a secret can be read by others","key":"server.adminTLS.keyFile","mode":"` + mode.String() + `"`
 		if got := strings.Contains(log.String(), told); got != want {
 			t.Errorf("mode %v is told: %v, want %v; the log:\n%s", mode, got, want, log.String())
 		}

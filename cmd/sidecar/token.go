@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"sidecar/internal/authz"
@@ -33,7 +32,7 @@ func (c tokenCmd) Run(p *process) error {
 	for name, value := range c.Claim {
 		t.Claims[name] = claimValue(value)
 	}
-	token, err := authz.Sign([]byte(strings.TrimRight(string(secret), "\r\n")), t)
+	token, err := authz.Sign(secret, t)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.SecretFile, err)
 	}

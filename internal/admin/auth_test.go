@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +46,7 @@ func withAuth(t *testing.T, auth string) *house {
 	if err := h.Proxy.Apply(f); err != nil {
 		t.Fatal(err)
 	}
-	h.reload = func(string) (Change, error) { return Change{}, nil }
+	h.reload = func(exchange.Who) (Change, error) { return Change{}, nil }
 	return h
 }
 
@@ -165,7 +165,10 @@ func TestGuessing(t *testing.T) {
 		h := newShop(t)
 		h.apply(t, guarded)
 		var told []string
-		h.Refused = func(e exchange.Event) { told = append(told, e.Who+": "+e.Name) }
+		h.Tell = func(e exchange.Event) error {
+			told = append(told, e.Who.String()+": "+e.Name)
+			return nil
+		}
 		admin := h.Handler()
 		from := func(address string) func(*http.Request) {
 			return func(r *http.Request) { r.RemoteAddr = address }
@@ -238,38 +241,67 @@ func TestStrikesAreBounded(t *testing.T) {
 	})
 }
 
+// What a viewer tries is told, however many requests without a credential, or
+// with a wrong one, come from the same address: behind a port-forward all do.
+func TestAViewersAttemptsAreNotHidden(t *testing.T) {
+	h := withAuth(t, twoTokens)
+	told := map[string]int{}
+	h.Tell = func(e exchange.Event) error {
+		told[e.Who.Name]++
+		return nil
+	}
+	admin := h.Handler()
+	for i := range 3 * maxStrikes {
+		ask(t, admin, "PUT /faults/chaos", "")
+		if i < maxStrikes-1 { // then the address would not be heard
+			ask(t, admin, "PUT /faults/chaos", "", bearing("wrong"))
+		}
+	}
+	for range 3 * maxStrikes {
+		ask(t, admin, "PUT /faults/chaos", "", bearing(tokenFiles["look"]))
+	}
+	if want := map[string]int{"": 2*maxStrikes - 1, "token dashboard": maxStrikes}; !maps.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
 // What is not audited is not done, and the answer says why.
 func TestChangesThatMayNotBe(t *testing.T) {
 	h := newShop(t)
 	full := fmt.Errorf("%w: no space left", exchange.ErrUnheard)
 	var asked []string
-	h.Before = func(e exchange.Event) error {
-		asked = append(asked, e.Who+": "+e.Name+": "+e.From+" -> "+e.To)
+	h.object = func(e exchange.Event) error {
+		asked = append(asked, e.Who.String()+": "+e.Name+": "+e.From+" -> "+e.To)
 		return full
 	}
-	h.reload = func(string) (Change, error) { return Change{}, full }
-	for _, line := range []string{"POST /breakers/standard@app", "POST /-/reload"} {
-		if a := ask(t, h.Handler(), line, `{"state": "open"}`); a.status != 503 || !strings.Contains(a.detail(), "no space left") {
+	h.reload = func(exchange.Who) (Change, error) { return Change{}, full }
+	for _, line := range []string{"POST /breakers/standard@app", "PUT /faults/chaos", "POST /-/reload"} {
+		body := ""
+		if strings.Contains(line, "breakers") {
+			body = `{"state": "open"}`
+		}
+		if a := ask(t, h.Handler(), line, body); a.status != 503 || !strings.Contains(a.detail(), "no space left") {
 			t.Errorf("%s: %d %q, want 503 and why", line, a.status, a.detail())
 		}
 	}
 	for _, body := range []string{`{"state": "auto"}`, `{"state": "ajar"}`} { // changes nothing, or is none
 		ask(t, h.Handler(), "POST /breakers/standard@app", body)
 	}
-	if want := []string{"127.0.0.7: standard@app: closed -> open"}; !slices.Equal(asked, want) {
+	if want := []string{"127.0.0.7: standard@app: closed -> open", "127.0.0.7: chaos: off -> on"}; !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
 	if told := h.told(); told != nil {
 		t.Errorf("something changed: %q", told)
+	}
+	if a := ask(t, h.Handler(), "GET /breakers/standard@app", ""); a.doc["state"] != "closed" {
+		t.Errorf("the breaker is %v, want it closed", a.doc["state"])
 	}
 }
 
 // Of two who ask for the same at once one changes something, and is told of.
 func TestChangesAtOnceAreToldAsTheyAreMade(t *testing.T) {
 	h := newShop(t)
-	var told atomic.Int32
-	h.Before = func(exchange.Event) error {
-		told.Add(1)
+	h.object = func(exchange.Event) error {
 		for range 10_000 { // the disk is slow
 			runtime.Gosched()
 		}
@@ -281,7 +313,7 @@ func TestChangesAtOnceAreToldAsTheyAreMade(t *testing.T) {
 		both.Go(func() { ask(t, handler, "POST /breakers/standard@app", `{"state": "open"}`) })
 	}
 	both.Wait()
-	if n := told.Load(); n != 1 {
-		t.Errorf("%d changes were told, want 1", n)
+	if told := h.told(); len(told) != 1 {
+		t.Errorf("told %q, want one change", told)
 	}
 }

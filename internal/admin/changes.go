@@ -49,29 +49,13 @@ func (a *Admin) forceBreaker(w http.ResponseWriter, r *http.Request) {
 	}
 	err := decode(w, r, &want)
 	if err == nil {
-		err = a.force(b, want.State, who(r))
+		err = b.Force(want.State, who(r))
 	}
 	if err != nil {
 		failBody(w, err)
 		return
 	}
 	reply(w, http.StatusOK, b.Status())
-}
-
-// force makes one change at a time: what Before hears is what is done.
-func (a *Admin) force(b *breaker.State, state, who string) error {
-	a.forcing.Lock()
-	defer a.forcing.Unlock()
-	e, changes, err := b.Forcing(state, who)
-	if err == nil && changes && a.Before != nil {
-		if err = a.Before(e); err != nil {
-			err = fmt.Errorf("circuit breaker %q is unchanged: %w", e.Name, err)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return b.Force(state, who)
 }
 
 func (a *Admin) listFaults(w http.ResponseWriter, _ *http.Request) {

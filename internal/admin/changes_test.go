@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sidecar/internal/exchange"
 	"sidecar/internal/policy"
 )
 
@@ -240,8 +241,8 @@ func TestReload(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newShop(t)
 			var whos []string
-			h.reload = func(who string) (Change, error) {
-				whos = append(whos, who)
+			h.reload = func(who exchange.Who) (Change, error) {
+				whos = append(whos, who.String())
 				return tt.change, tt.err
 			}
 			a := ask(t, h.Handler(), "POST /-/reload", "")

@@ -27,6 +27,8 @@ const (
 // plain pass. Its zero value is ready. It is safe for concurrent use; an
 // exchange that every policy lets pass costs it nothing.
 type Decisions struct {
+	exchange.NoAttempts
+
 	mu   sync.Mutex // guards all below
 	ring [kept]decision
 	n    int // how many there were, ever
@@ -40,6 +42,7 @@ type decision struct {
 	Method    string           `json:"method"`
 	Kind      string           `json:"kind"`
 	Policy    string           `json:"policy,omitempty"`
+	Rule      string           `json:"rule,omitempty"`
 	Outcome   exchange.Outcome `json:"outcome"`
 	Reason    exchange.Reason  `json:"reason,omitempty"`
 	Detail    string           `json:"detail,omitempty"`
@@ -49,14 +52,6 @@ type decision struct {
 // Begin does nothing: a decision is told when its exchange has ended.
 func (d *Decisions) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
-// Attempt does nothing.
-func (d *Decisions) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
-	return ctx
-}
-
-// Attempted does nothing.
-func (d *Decisions) Attempted(context.Context, *exchange.Record, *exchange.Attempt) {}
-
 // End remembers what the policies said, unless it is nothing but pass.
 func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 	said := r.Decisions()
@@ -65,25 +60,18 @@ func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 		return
 	}
 	at := r.Start.Add(r.Took).UTC()
-	id, method := strings.Clone(r.ID), clip(r.Method, maxMethod) // the head that they are part of is not kept
+	id, method := strings.Clone(r.ID), exchange.Clip(r.Method, maxMethod) // the head that they are part of is not kept
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range said[first:] {
 		if s.Notable() {
 			d.ring[d.n%kept] = decision{
-				at, id, r.Route, method, s.Kind, s.Policy, s.Outcome, s.Reason, clip(s.Detail, maxDetail), s.Line,
+				at, id, r.Route, method, s.Kind, s.Policy, s.Rule, s.Outcome, s.Reason,
+				exchange.Clip(s.Detail, maxDetail), s.Line,
 			}
 			d.n++
 		}
 	}
-}
-
-// clip returns a copy of text, of at most limit bytes.
-func clip(text string, limit int) string {
-	if len(text) > limit {
-		return strings.ToValidUTF8(text[:limit], "") + "..."
-	}
-	return strings.Clone(text)
 }
 
 // last returns at most limit of the decisions on the request id, or on any if

@@ -30,6 +30,9 @@ var (
 	refused = exchange.Decision{
 		Kind: "rateLimit", Policy: "fair", Outcome: exchange.Refuse, Reason: exchange.RateLimited, Detail: "5/s is spent", Line: 7,
 	}
+	denied = exchange.Decision{
+		Kind: "authz", Policy: "rbac", Outcome: exchange.Refuse, Reason: exchange.RuleDenied, Rule: "suspended", Line: 12,
+	}
 	retried = exchange.Decision{Kind: "retry", Policy: "safe", Outcome: exchange.Act, Reason: "503", Line: 9}
 )
 
@@ -41,7 +44,7 @@ func TestDecisions(t *testing.T) {
 		then := time.Now()
 		time.Sleep(time.Second)
 		ended(h.Decisions, "two", passed)
-		ended(h.Decisions, "three", refused)
+		ended(h.Decisions, "three", denied)
 		now := time.Now()
 
 		told := func(at time.Time, id string, more map[string]any) map[string]any {
@@ -55,7 +58,10 @@ func TestDecisions(t *testing.T) {
 			"kind": "rateLimit", "policy": "fair", "outcome": "refuse", "reason": "rate_limited", "detail": "5/s is spent", "line": 7.0,
 		}
 		retry := map[string]any{"kind": "retry", "policy": "safe", "outcome": "act", "reason": "503", "line": 9.0}
-		all := []any{told(now, "three", limit), told(then, "one", limit), told(then, "one", retry)}
+		rule := map[string]any{
+			"kind": "authz", "policy": "rbac", "rule": "suspended", "outcome": "refuse", "reason": string(exchange.RuleDenied), "line": 12.0,
+		}
+		all := []any{told(now, "three", rule), told(then, "one", limit), told(then, "one", retry)}
 		tests := []struct {
 			name, query string
 			want        []any

@@ -52,15 +52,11 @@ func arrivedAt(r *http.Request, host string) bool {
 	return err == nil && a.Unmap() == at.AddrPort().Addr().Unmap()
 }
 
-// who returns by whom a change is asked for: the address, behind the name of
-// the credential if one was shown.
-func who(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+// who returns by whom a change is asked for: it always is somebody.
+func who(r *http.Request) exchange.Who {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if name := credential(r); name != "" || err == nil {
+		return exchange.Who{Name: name, Client: at.Addr().Unmap()}
 	}
-	if name := credential(r); name != "" {
-		return name + " from " + host
-	}
-	return host
+	return exchange.Who{Name: "somebody"}
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+
+	"sidecar/internal/exchange"
 )
 
 func TestGuard(t *testing.T) {
@@ -63,7 +65,7 @@ func TestGuard(t *testing.T) {
 			h := newShop(t)
 			h.apply(t, guarded)
 			h.Listen = tt.listen
-			h.reload = func(string) (Change, error) { return Change{}, nil }
+			h.reload = func(exchange.Who) (Change, error) { return Change{}, nil }
 			for _, change := range []struct{ line, body string }{
 				{"POST /breakers/standard@app", `{"state": "open"}`},
 				{"PUT /faults/chaos", ""},
@@ -92,15 +94,18 @@ func TestGuardOfReads(t *testing.T) {
 	}
 }
 
+// Nobody changes anything without being somebody: what nobody asks for is not
+// audited.
 func TestWho(t *testing.T) {
 	for address, want := range map[string]string{
-		"127.0.0.1:4711": "127.0.0.1",
-		"[fd00::5]:4711": "fd00::5",
-		"@":              "@",
-		"no port at all": "no port at all",
-		"10.0.0.9:4711":  "10.0.0.9",
+		"127.0.0.1:4711":        "127.0.0.1",
+		"[fd00::5]:4711":        "fd00::5",
+		"[fe80::1%eth0]:4711":   "fe80::1%eth0",
+		"[::ffff:10.0.0.9]:471": "10.0.0.9",
+		"@":                     "somebody",
+		"no port at all":        "somebody",
 	} {
-		if got := who(&http.Request{RemoteAddr: address}); got != want {
+		if got := who(&http.Request{RemoteAddr: address}); got.String() != want || got.IsZero() {
 			t.Errorf("who(%s) = %s, want %s", address, got, want)
 		}
 	}

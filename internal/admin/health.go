@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"sidecar/internal/authz"
 	"sidecar/internal/proxy"
 )
 
@@ -18,18 +17,23 @@ const (
 
 // Health knows how the process fares. It is safe for concurrent use.
 type Health struct {
-	proxy *proxy.Proxy
+	proxy  *proxy.Proxy
+	doubts []func() []string
 
 	mu       sync.Mutex // guards all below
 	started  time.Time  // zero before that
 	draining bool
 	broken   []string
 	reload   string // why the last reload failed; empty when it did not
-	doubts   []func() string
 }
 
-// NewHealth returns the health of a process that has not started yet.
-func NewHealth(p *proxy.Proxy) *Health { return &Health{proxy: p} }
+// NewHealth returns the health of a process that has not started yet. Each of
+// doubts is asked with each report: what it says degrades.
+func NewHealth(p *proxy.Proxy, doubts ...func() []string) *Health {
+	h := &Health{proxy: p}
+	h.doubts = append(doubts, h.ofPolicy)
+	return h
+}
 
 // Started says that every listener serves.
 func (h *Health) Started() { h.set(func() { h.started = time.Now() }) }
@@ -49,10 +53,6 @@ func (h *Health) Reloaded(err error) {
 		}
 	})
 }
-
-// Ask has why asked with each report: what it says, unless that is empty,
-// degrades.
-func (h *Health) Ask(why func() string) { h.set(func() { h.doubts = append(h.doubts, why) }) }
 
 func (h *Health) set(change func()) {
 	h.mu.Lock()
@@ -74,17 +74,21 @@ type report struct {
 // a start-up probe must not wait for ever.
 const grace = 10 * time.Second
 
-// report says how things are. An open breaker degrades and no more: the
-// sidecar does its work, and restarting it would heal nothing. So do keys that
-// an issuer does not give.
+// report says how things are. Who has not started, or has lost a listener, is
+// unhealthy. What degrades and no more, since the sidecar does its work and
+// restarting it would heal nothing: a drain, a reload that failed, an audit file
+// that cannot be written, a breaker that is not closed, keys that an issuer does
+// not give, an issuer that cannot be asked about tokens, and an upstream whose
+// certificate is not verified.
 func (h *Health) report() report {
 	// Before the lock: a breaker that is asked may have to tell an event, and
 	// whoever hears it may have a word for h.
+	var doubts []string
+	for _, doubt := range h.doubts {
+		doubts = append(doubts, doubt()...)
+	}
 	s := h.proxy.Snapshot()
-	open := notClosed(s)
-	waiting, doubtful := withoutKeys(s)
-	silent := silentIssuers(s)
-	unverified := unverified(s)
+	waiting := s != nil && waitsForKeys(s) // last: who is not ready for it has said so
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,111 +97,23 @@ func (h *Health) report() report {
 	if !serving {
 		r.add(Unhealthy, "starting")
 	}
-	for _, what := range h.broken {
-		r.add(Unhealthy, what)
-	}
+	r.add(Unhealthy, h.broken...)
 	if h.draining {
 		r.add(Degraded, "draining")
 	}
 	if h.reload != "" {
 		r.add(Degraded, h.reload)
 	}
-	for _, why := range h.doubts {
-		if what := why(); what != "" {
-			r.add(Degraded, what)
-		}
-	}
-	for _, what := range open {
-		r.add(Degraded, what)
-	}
-	for _, what := range doubtful {
-		r.add(Degraded, what)
-	}
-	for _, what := range silent {
-		r.add(Degraded, what)
-	}
-	for _, what := range unverified {
-		r.add(Degraded, what)
-	}
+	r.add(Degraded, doubts...)
 	r.ready = serving && !h.draining && len(h.broken) == 0 && (!waiting || time.Since(h.started) >= grace)
 	return r
 }
 
-// withoutKeys returns a reason for each issuer whose tokens cannot be judged,
-// or only by old keys, and whether there is one that was never heard of.
-func withoutKeys(s *proxy.Snapshot) (waiting bool, reasons []string) {
-	if s == nil {
-		return false, nil
-	}
-	for _, k := range s.KeySets() {
-		if !s.Needs(k) {
-			continue
-		}
-		st := k.Status()
-		waiting = waiting || st.State == authz.KeysWaiting
-		if reason := doubt(st); reason != "" {
-			reasons = append(reasons, reason)
-		}
-	}
-	return waiting, reasons
-}
-
-// doubt returns what is wrong with the keys of an issuer, if anything.
-func doubt(st authz.KeySetStatus) string {
-	switch st.State {
-	case authz.KeysFresh:
-		return ""
-	case authz.KeysWaiting:
-		return "the keys of issuer " + st.Issuer + " were not fetched yet"
-	}
-	return "the keys of issuer " + st.Issuer + " are " + st.State + ": last fetched at " + st.LastSuccess.UTC().Format(time.RFC3339)
-}
-
-// silentIssuers returns a reason for each issuer that cannot be asked about
-// opaque tokens. Readiness does not wait for it: only traffic has it asked
-// again.
-func silentIssuers(s *proxy.Snapshot) (reasons []string) {
-	if s == nil {
-		return nil
-	}
-	for _, n := range s.Introspectors() {
-		if n.Failing() {
-			reasons = append(reasons, "issuer "+n.Issuer()+" cannot be asked about tokens")
-		}
-	}
-	return reasons
-}
-
-// unverified returns a reason for each upstream that anybody could stand in
-// for.
-func unverified(s *proxy.Snapshot) (reasons []string) {
-	if s == nil {
-		return nil
-	}
-	for _, name := range s.Unverified() {
-		reasons = append(reasons, "the certificate of upstream "+name+" is not verified: insecureSkipVerify is true")
-	}
-	return reasons
-}
-
-// notClosed returns a reason for each breaker of s that is not closed.
-func notClosed(s *proxy.Snapshot) (reasons []string) {
-	if s == nil {
-		return nil
-	}
-	for _, b := range s.Breakers() {
-		if st := b.Status(); st.State != "closed" && !st.Shadow {
-			reasons = append(reasons, "circuit breaker "+st.Name+" is "+st.State)
-		}
-	}
-	return reasons
-}
-
-func (r *report) add(status, reason string) {
-	if r.Status != Unhealthy {
+func (r *report) add(status string, reasons ...string) {
+	if len(reasons) > 0 && r.Status != Unhealthy {
 		r.Status = status
 	}
-	r.Reasons = append(r.Reasons, reason)
+	r.Reasons = append(r.Reasons, reasons...)
 }
 
 func (h *Health) healthz(w http.ResponseWriter, _ *http.Request) {

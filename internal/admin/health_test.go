@@ -28,7 +28,7 @@ func TestHealth(t *testing.T) {
 			if !ok {
 				panic("no breaker " + name)
 			}
-			if err := b.Force(state, "test"); err != nil {
+			if err := b.Force(state, exchange.Who{Name: "test"}); err != nil {
 				panic(err)
 			}
 		}
@@ -150,6 +150,20 @@ func TestHealthWithoutPolicy(t *testing.T) {
 	if err := h.Proxy.Apply(parse(t, shop)); err != nil {
 		t.Fatal(err)
 	}
+	wantHealth(t, telemetry, Healthy, 200, 200, nil)
+}
+
+// Others may have a word on how the process fares, for as long as it holds.
+func TestHealthOfWhatOthersDoubt(t *testing.T) {
+	var why []string
+	h := newShop(t)
+	h.health = NewHealth(h.Proxy, func() []string { return why })
+	h.health.Started()
+	telemetry := Telemetry(h.health, noMetrics)
+	wantHealth(t, telemetry, Healthy, 200, 200, nil)
+	why = []string{"the audit file cannot be written: it is full"}
+	wantHealth(t, telemetry, Degraded, 200, 200, why)
+	why = nil
 	wantHealth(t, telemetry, Healthy, 200, 200, nil)
 }
 
@@ -275,12 +289,11 @@ func TestReadinessDoesNotWaitForKeysThatAreThere(t *testing.T) {
 func TestDoubtfulKeysAreTold(t *testing.T) {
 	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.FixedZone("", 3600))
 	for state, want := range map[string]string{
-		authz.KeysFresh:   "",
 		authz.KeysWaiting: "the keys of issuer me were not fetched yet",
 		authz.KeysStale:   "the keys of issuer me are stale: last fetched at 2026-05-04T02:02:01Z",
 		authz.KeysExpired: "the keys of issuer me are expired: last fetched at 2026-05-04T02:02:01Z",
 	} {
-		if got := doubt(authz.KeySetStatus{Issuer: "me", State: state, LastSuccess: at}); got != want {
+		if got := withoutKeysOf(authz.KeySetStatus{Issuer: "me", State: state, LastSuccess: at}); got != want {
 			t.Errorf("%s keys: %q, want %q", state, got, want)
 		}
 	}

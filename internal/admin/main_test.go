@@ -37,13 +37,20 @@ routes:
   - {name: all, upstream: app, use: {circuitBreaker: standard, fault: chaos}}
 `
 
-// heard keeps events.
+// heard keeps events, but those that somebody asks for and it objects to.
 type heard struct {
 	mu     sync.Mutex
 	events []exchange.Event
+
+	object func(exchange.Event) error // nil: never
 }
 
 func (h *heard) event(e exchange.Event) error {
+	if h.object != nil && !e.Who.IsZero() {
+		if err := h.object(e); err != nil {
+			return err
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
@@ -55,7 +62,10 @@ func (h *heard) told() (lines []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range h.events {
-		lines = append(lines, e.Who+": "+e.Kind+" "+e.Name+": "+e.From+" -> "+e.To)
+		if e.Kind == exchange.Reload {
+			continue // the test's own
+		}
+		lines = append(lines, e.Who.String()+": "+e.Kind+" "+e.Name+": "+e.From+" -> "+e.To)
 	}
 	h.events = nil
 	return lines
@@ -75,7 +85,7 @@ type house struct {
 	*heard
 	health *Health
 	// reload is what POST /-/reload does, and who asked for it.
-	reload func(who string) (Change, error)
+	reload func(who exchange.Who) (Change, error)
 }
 
 // newHouse returns one without a policy.
@@ -89,7 +99,7 @@ func newHouse(t *testing.T) *house {
 	h.health = NewHealth(px)
 	h.Admin = &Admin{
 		Proxy: px, Faults: sw, Decisions: recent, Listen: "127.0.0.1:9901",
-		Reload: func(who string) (Change, error) { return h.reload(who) },
+		Reload: func(who exchange.Who) (Change, error) { return h.reload(who) },
 	}
 	return h
 }

@@ -3,6 +3,8 @@ package admin
 import (
 	"strings"
 	"testing"
+
+	"sidecar/internal/exchange"
 )
 
 func TestADisabledFaultCannotBeSwitchedOn(t *testing.T) {
@@ -28,7 +30,7 @@ func TestAnOpenBreakerInShadowDegradesNothing(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no breaker standard@app")
 	}
-	if err := b.Force("open", "test"); err != nil {
+	if err := b.Force("open", exchange.Who{Name: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	wantHealth(t, Telemetry(h.health, noMetrics), Healthy, 200, 200, nil)

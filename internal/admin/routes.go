@@ -1,12 +1,12 @@
 // Package admin is how people and machines look at the sidecar and change it
 // while it runs: the telemetry listener, which only tells, and the admin
 // listener, which also changes. Neither is on the port of the traffic.
+// docs/operating.md tells what each path takes and answers.
 package admin
 
 import (
 	"fmt"
 	"net/http"
-	"sync"
 
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
@@ -29,26 +29,23 @@ type Admin struct {
 	Proxy  *proxy.Proxy
 	Faults *faults.Switch
 	Reload Reload
-	// Before hears of a breaker that is to be forced; its error prevents it.
-	// Nil is nobody. Faults and Reload have such a one of their own.
-	Before func(exchange.Event) error
-	// Refused hears of requests whose credential does not do: of each address
-	// ten a minute. Nil is nobody.
-	Refused func(exchange.Event)
+	// Tell hears of requests whose credential does not do: of each address ten
+	// a minute that have none, ten with a wrong one and ten by viewers who
+	// would change something. Nil is nobody. Of changes tell those who make
+	// them.
+	Tell func(exchange.Event) error
 	// Decisions remembers what GET /decisions tells; it must be one of the
 	// observers of Proxy.
 	Decisions *Decisions
 	// Listen is the address that the listener was asked for. Its host may be
 	// named in the Host field; one that is not loopback makes every request
-	// need the token of the policy.
+	// need a credential of the policy.
 	Listen string
-
-	forcing sync.Mutex // held while a breaker is forced
 }
 
 // Reload reads the policy file again and applies it, on behalf of who. Its
 // error is policy.Problems where the file is at fault.
-type Reload func(who string) (Change, error)
+type Reload func(who exchange.Who) (Change, error)
 
 // Change is what a reload did.
 type Change struct {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 // How many wrong credentials an address may show, in which time, and how many
@@ -76,15 +78,8 @@ func (s *strikes) makeRoom(now time.Time) {
 	}
 }
 
-// striker returns whom r counts for: an address, of IPv6 its /64, since one
-// host has all of those.
+// striker returns whom r counts for.
 func striker(r *http.Request) netip.Prefix {
 	at, _ := netip.ParseAddrPort(r.RemoteAddr) // else all together
-	ip := at.Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	prefix, _ := ip.Prefix(bits)
-	return prefix
+	return exchange.NetworkOf(at.Addr())
 }

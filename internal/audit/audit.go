@@ -33,7 +33,8 @@
 // header, query or body is written; what clients choose is cut to a length.
 //
 // A change is written, and synced to the disk, before it is made: no line, no
-// change. Requests wait for nobody: their lines go through a bounded queue to
+// change. Where that took too long, or failed at the end, the change is not made,
+// and another line says failed. Requests wait for nobody: their lines go through a bounded queue to
 // the one goroutine that has the file; what finds no room there is counted,
 // and the next line that is written says how many are missing.
 package audit
@@ -59,12 +60,14 @@ var (
 // A nil *Audit is one that is switched off: nothing is written, and every
 // change is agreed to.
 type Audit struct {
+	exchange.NoAttempts
+
 	path   string
 	policy atomic.Pointer[string] // the hash of the file that holds
 	log    *slog.Logger
 
 	queue    chan entry    // requests: whoever finds no room goes on
-	changes  chan waiting  // each waits until its line is on the disk
+	changes  chan *waiting // each waits until its line is on the disk
 	reopened chan struct{} // one signal is as good as many
 	closing  chan struct{} // closed by Close
 	closed   chan struct{} // closed by the writer
@@ -79,16 +82,16 @@ type Audit struct {
 // waiting is a line that somebody waits for.
 type waiting struct {
 	entry entry
-	done  chan error // has room for one
+	ended atomic.Bool // by whoever is first: the writer, or the one who waits no longer
+	done  chan error  // has room for one
 }
 
 // patience is how long a change waits for its line to be on the disk.
 const patience = 5 * time.Second
 
 // New opens the file that c names and goes on with the chain that is in it. It
-// returns nil where c is nil. policy returns the hash of the policy that
-// holds. The error says why the file cannot be used; one that is full can.
-// Whoever calls New must call Close.
+// returns nil where c is nil. The error says why the file cannot be used; one
+// that is full can. Whoever calls New must call Close.
 func New(c *Config, log *slog.Logger) (*Audit, error) {
 	if c == nil {
 		return nil, nil
@@ -103,7 +106,7 @@ func New(c *Config, log *slog.Logger) (*Audit, error) {
 func start(path string, f *file, queue int, log *slog.Logger) *Audit {
 	a := &Audit{
 		path: path, log: log, file: f,
-		queue: make(chan entry, queue), changes: make(chan waiting),
+		queue: make(chan entry, queue), changes: make(chan *waiting),
 		reopened: make(chan struct{}, 1), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	log.Info("audit begins", "file", path, "lines", f.seq, "hash", f.prev)
@@ -125,14 +128,26 @@ func (a *Audit) holds() string {
 	return ""
 }
 
-// Change writes e before it is made. Its error, an exchange.ErrUnheard, says
-// that it must not be made. An event of another kind than an operator's change
-// is agreed to.
-func (a *Audit) Change(e exchange.Event) error {
-	if a == nil || !isChange(e) {
-		return nil
+// Event writes e. A change that somebody asks for has its line on the disk when
+// Event returns; its error, an exchange.ErrUnheard, says that it must not be
+// made. Of what has happened already the line is left to the writer: a fault
+// that ended by itself, the first policy, a reload that failed, a credential
+// that admin refused. To that it never objects.
+func (a *Audit) Event(e exchange.Event) error {
+	switch {
+	case a == nil:
+	case isChange(e):
+		return a.commit(ofEvent(e, a.holds()))
+	case isNews(e):
+		a.enqueue(ofEvent(e, a.holds()))
 	}
-	c := waiting{ofEvent(e, a.holds()), make(chan error, 1)}
+	return nil
+}
+
+// commit returns when e is on the disk, or will never be there unless a line
+// behind it takes it back.
+func (a *Audit) commit(e entry) error {
+	c := &waiting{entry: e, done: make(chan error, 1)}
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
@@ -142,27 +157,23 @@ func (a *Audit) Change(e exchange.Event) error {
 	case <-late.C:
 		return fmt.Errorf("%w: the audit file has taken nothing for %v", exchange.ErrUnheard, patience)
 	}
+	var err error
 	select {
-	case err := <-c.done:
-		if err != nil {
-			return fmt.Errorf("%w: %w", exchange.ErrUnheard, err)
-		}
-		return nil
+	case err = <-c.done:
 	case <-late.C:
-		return fmt.Errorf("%w: the audit file has taken nothing for %v", exchange.ErrUnheard, patience)
+		if c.ended.CompareAndSwap(false, true) {
+			return fmt.Errorf("%w: the audit file has taken nothing for %v", exchange.ErrUnheard, patience)
+		}
+		err = <-c.done // just now
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", exchange.ErrUnheard, err)
+	}
+	return nil
 }
 
 // Begin does nothing: a request is told when it has ended.
 func (a *Audit) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
-
-// Attempt does nothing.
-func (a *Audit) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
-	return ctx
-}
-
-// Attempted does nothing.
-func (a *Audit) Attempted(context.Context, *exchange.Record, *exchange.Attempt) {}
 
 // End tells of a request whose credential or authorization was refused.
 func (a *Audit) End(_ context.Context, r *exchange.Record) {
@@ -172,16 +183,6 @@ func (a *Audit) End(_ context.Context, r *exchange.Record) {
 			a.enqueue(ofRequest(r, d))
 		}
 	}
-}
-
-// Event tells of what has happened already: a fault that has ended by itself,
-// a credential that admin refused, a reload that failed. A change that is to
-// be heard before it is made goes to Change. It never objects.
-func (a *Audit) Event(e exchange.Event) error {
-	if a != nil && isNews(e) {
-		a.enqueue(ofEvent(e, a.holds()))
-	}
-	return nil
 }
 
 // enqueue leaves e to the writer, and waits for nobody.
@@ -212,15 +213,15 @@ func (a *Audit) Dropped() uint64 {
 	return a.dropped.Load()
 }
 
-// Trouble says in words why lines cannot be written; empty when they can.
-func (a *Audit) Trouble() string {
+// Doubts says in words why lines cannot be written; nothing when they can.
+func (a *Audit) Doubts() []string {
 	if a == nil {
-		return ""
+		return nil
 	}
 	if err := a.trouble.Load(); err != nil {
-		return "the audit file cannot be written: " + (*err).Error()
+		return []string{"the audit file cannot be written: " + (*err).Error()}
 	}
-	return ""
+	return nil
 }
 
 // Reopen makes the writer open the file by its name again, since that may be

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -54,75 +58,100 @@ func TestLineOfARequest(t *testing.T) {
 	}
 }
 
-// Which events are told, and how: those that come through Change must be heard
-// before, the others have happened.
+// Which events are told, and how: for those that somebody asks for there is a
+// line when Event returns, the others have happened and wait for nobody.
 func TestEvents(t *testing.T) {
-	const who = "token ci from 10.0.0.9"
+	at := netip.MustParseAddr("10.0.0.9")
+	ci := exchange.Who{Name: "token ci", Client: at}
 	tests := []struct {
-		name           string
-		event          exchange.Event
-		change, event2 map[string]any
+		name   string
+		event  exchange.Event
+		line   map[string]any // nil: none
+		waited bool
 	}{
 		{
 			"a breaker is forced",
-			exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Who: who},
+			exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Who: ci, Bad: true},
 			map[string]any{"event": "circuitBreaker", "result": "made", "name": "b@app", "from": "closed", "to": "open", "who": "token ci", "client": "10.0.0.9"},
-			nil,
+			true,
 		},
-		{"a breaker opens", exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Bad: true}, nil, nil},
+		{"a breaker opens", exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Bad: true}, nil, false},
 		{
 			"a fault is switched",
-			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "off", To: "on", Who: "10.0.0.9", Line: 7},
+			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "off", To: "on", Who: exchange.Who{Client: at}, Line: 7},
 			map[string]any{"event": "fault", "result": "made", "name": "chaos", "from": "off", "to": "on", "client": "10.0.0.9", "line": 7.0},
-			nil,
+			true,
 		},
 		{
 			"a fault ends by itself",
 			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "on", To: "off"},
-			nil,
 			map[string]any{"event": "fault", "result": "made", "name": "chaos", "from": "on", "to": "off"},
+			false,
 		},
 		{
 			"a reload",
-			exchange.Event{Kind: exchange.Reload, Name: "p.yaml", From: "a", To: "b", Who: "SIGHUP"},
+			exchange.Event{Kind: exchange.Reload, Name: "p.yaml", From: "a", To: "b", Who: exchange.Who{Name: "SIGHUP"}},
 			map[string]any{"event": "reload", "result": "made", "name": "p.yaml", "from": "a", "to": "b", "who": "SIGHUP"},
-			map[string]any{"event": "reload", "result": "made", "name": "p.yaml", "from": "a", "to": "b", "who": "SIGHUP"},
+			true,
+		},
+		{
+			"the first policy",
+			exchange.Event{Kind: exchange.Reload, Name: "p.yaml", To: "b", Who: exchange.Who{Name: "start"}},
+			map[string]any{"event": "reload", "result": "made", "name": "p.yaml", "to": "b", "who": "start"},
+			false,
+		},
+		{
+			"a reload that failed",
+			exchange.Event{Kind: exchange.Reload, Name: "p.yaml", Who: ci, Detail: "must be v1", Bad: true},
+			map[string]any{"event": "reload", "result": "failed", "name": "p.yaml", "who": "token ci", "client": "10.0.0.9", "detail": "must be v1"},
+			false,
 		},
 		{
 			"a credential of admin's is refused",
-			exchange.Event{Kind: exchange.Admin, Who: "::1", Detail: "no such token", Bad: true},
-			nil,
+			exchange.Event{Kind: exchange.Admin, Who: exchange.Who{Client: netip.IPv6Loopback()}, Detail: "no such token", Bad: true},
 			map[string]any{"event": "admin", "result": "refused", "client": "::1", "detail": "no such token"},
+			false,
 		},
-		{"keys are fetched", exchange.Event{Kind: exchange.JWKS, Name: "id"}, nil, nil},
+		{
+			"a name that looks like somebody from somewhere stays a name",
+			exchange.Event{Kind: exchange.Fault, Name: "chaos", Who: exchange.Who{Name: "certificate a from 10.6.6.6", Client: at}},
+			map[string]any{"event": "fault", "result": "made", "name": "chaos", "who": "certificate a from 10.6.6.6", "client": "10.0.0.9"},
+			true,
+		},
+		{"keys are fetched", exchange.Event{Kind: exchange.JWKS, Name: "id"}, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a, path := begin(t, 10)
-			want := []map[string]any{}
-			for _, l := range []map[string]any{tt.change, tt.event2} {
-				if l != nil {
-					l["policyHash"] = "p0"
-					want = append(want, l)
+			synctest.Test(t, func(t *testing.T) {
+				d := &disk{}
+				a, path := startOn(t, d, 10, slog.New(slog.DiscardHandler))
+				synctest.Wait()
+				if err := a.Event(tt.event); err != nil {
+					t.Error(err)
 				}
-			}
-			if err := a.Change(tt.event); err != nil {
-				t.Error(err)
-			}
-			if err := a.Event(tt.event); err != nil {
-				t.Error(err)
-			}
-			end(t, a)
-			if got := append([]map[string]any{}, lines(t, path)...); !reflect.DeepEqual(got, want) {
-				t.Errorf("lines %v, want %v", got, want)
-			}
+				synctest.Wait()
+				d.full.Store(true)
+				if err := a.Event(tt.event); errors.Is(err, exchange.ErrUnheard) != tt.waited {
+					t.Errorf("on a full disk: %v, want it refused: %v", err, tt.waited)
+				}
+				d.full.Store(false)
+				time.Sleep(again)
+				synctest.Wait()
+				end(t, a)
+				var want []map[string]any
+				if tt.line != nil {
+					want = append(want, tt.line)
+				}
+				got := lines(t, path)
+				if tt.line != nil && !tt.waited {
+					want = append(want, tt.line) // it has happened again
+				}
+				got = slices.DeleteFunc(got, func(l map[string]any) bool { return l["event"] == "audit" })
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("lines %v, want %v", got, want)
+				}
+			})
 		})
-	}
-}
-
-func TestABadReloadFailed(t *testing.T) {
-	if got := ofEvent(exchange.Event{Kind: exchange.Reload, Bad: true}, "").Result; got != "failed" {
-		t.Errorf("result %q, want failed", got)
 	}
 }
 
@@ -136,7 +165,7 @@ func TestLinesAreBounded(t *testing.T) {
 	r.Identify(&exchange.Principal{Subject: nasty, Issuer: nasty})
 	r.Note(exchange.Decision{Kind: exchange.Authn, Outcome: exchange.Refuse, Detail: nasty})
 	a.End(t.Context(), r)
-	_ = a.Change(exchange.Event{Kind: exchange.Fault, Name: nasty, Who: nasty, Detail: nasty})
+	_ = a.Event(exchange.Event{Kind: exchange.Fault, Name: nasty, Who: exchange.Who{Name: nasty}, Detail: nasty})
 	end(t, a)
 	if c := sound(t, path); c.Lines != 5 {
 		t.Errorf("%d lines, want 5", c.Lines)
@@ -156,11 +185,11 @@ func TestNoAudit(t *testing.T) {
 	}
 	a.Apply("p0")
 	a.Reopen()
-	if err := errors.Join(a.Change(exchange.Event{Kind: exchange.Reload}), a.Event(exchange.Event{Kind: exchange.Reload}), a.Close(context.Background())); err != nil {
+	if err := errors.Join(a.Event(change()), a.Close(context.Background())); err != nil {
 		t.Error(err)
 	}
-	if a.Dropped() != 0 || a.Trouble() != "" {
-		t.Errorf("%d dropped, %q, want nothing", a.Dropped(), a.Trouble())
+	if a.Dropped() != 0 || a.Doubts() != nil {
+		t.Errorf("%d dropped, %q, want nothing", a.Dropped(), a.Doubts())
 	}
 }
 

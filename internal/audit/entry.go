@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"net/netip"
-	"strings"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -63,35 +61,33 @@ func refuses(d *exchange.Decision) bool {
 func ofRequest(r *exchange.Record, d *exchange.Decision) entry {
 	e := entry{
 		Time: time.Now(), Event: d.Kind, Result: "refused",
-		Client: r.Client.String(), Peer: r.Peer.String(), RequestID: cut(r.ID, short),
-		Method: cut(r.Method, short), Host: cut(r.Host, long), Path: cut(r.Path, long),
+		Client: r.Client.String(), Peer: r.Peer.String(), RequestID: exchange.Clip(r.ID, short),
+		Method: exchange.Clip(r.Method, short), Host: exchange.Clip(r.Host, long), Path: exchange.Clip(r.Path, long),
 		Route: r.Route, Status: r.Status,
-		Policy: d.Policy, Reason: string(d.Reason), Rule: d.Rule, Line: d.Line, Detail: cut(d.Detail, long),
-		PolicyHash: r.Policy,
+		Policy: d.Policy, Reason: string(d.Reason), Rule: d.Rule, Line: d.Line, Detail: exchange.Clip(d.Detail, long),
+		PolicyHash: r.PolicyHash,
 	}
 	if p := r.Principal(); p != nil {
-		e.Who, e.By, e.Issuer = cut(p.Subject, long), p.By, cut(p.Issuer, long)
+		e.Who, e.By, e.Issuer = exchange.Clip(p.Subject, long), p.By, exchange.Clip(p.Issuer, long)
 	}
 	return e
 }
 
-// isChange reports whether e is a change by an operator, who is told when it
-// cannot be made.
+// isChange reports whether e is a change that somebody asks for, and who is told
+// when it cannot be made. The first policy changes nothing, and neither does a
+// reload that failed: there is nothing they follow.
 func isChange(e exchange.Event) bool {
 	switch e.Kind {
 	case exchange.CircuitBreaker, exchange.Fault:
-		return e.Who != ""
+		return !e.Who.IsZero()
 	}
-	return e.Kind == exchange.Reload
+	return e.Kind == exchange.Reload && e.From != ""
 }
 
-// isNews reports whether e has happened by itself, or was refused.
+// isNews reports whether e, which is no change, is told all the same. What
+// breakers do by themselves stands in the log.
 func isNews(e exchange.Event) bool {
-	switch e.Kind {
-	case exchange.Fault:
-		return e.Who == ""
-	}
-	return e.Kind == exchange.Reload || e.Kind == exchange.Admin
+	return e.Kind == exchange.Fault || e.Kind == exchange.Reload || e.Kind == exchange.Admin
 }
 
 func ofEvent(e exchange.Event, hash string) entry {
@@ -99,8 +95,11 @@ func ofEvent(e exchange.Event, hash string) entry {
 		e.Time = time.Now()
 	}
 	out := entry{
-		Time: e.Time, Event: e.Kind, Result: "made", Name: cut(e.Name, long), From: e.From, To: e.To,
-		Line: e.Line, Detail: cut(e.Detail, long), PolicyHash: hash,
+		Time: e.Time, Event: e.Kind, Result: "made", Name: exchange.Clip(e.Name, long), From: e.From, To: e.To,
+		Who: exchange.Clip(e.Who.Name, long), Line: e.Line, Detail: exchange.Clip(e.Detail, long), PolicyHash: hash,
+	}
+	if e.Who.Client.IsValid() {
+		out.Client = e.Who.Client.String()
 	}
 	switch {
 	case e.Kind == exchange.Admin:
@@ -108,18 +107,7 @@ func ofEvent(e exchange.Event, hash string) entry {
 	case e.Bad && e.Kind == exchange.Reload:
 		out.Result = "failed"
 	}
-	out.Who, out.Client = whoAndWhere(e.Who)
 	return out
-}
-
-// whoAndWhere takes apart what admin says of who asks: a credential, "from" and
-// an address, or one of the two alone.
-func whoAndWhere(said string) (who, client string) {
-	at := strings.LastIndexByte(said, ' ') + 1
-	if _, err := netip.ParseAddr(said[at:]); err != nil {
-		return cut(said, long), ""
-	}
-	return cut(strings.TrimSuffix(said[:at], " from "), long), said[at:]
 }
 
 // How much of what others choose is written, in bytes. A line stays below
@@ -129,11 +117,3 @@ const (
 	long    = 512
 	maxLine = 64 << 10
 )
-
-// cut returns the beginning of s, with what is no UTF-8 replaced.
-func cut(s string, most int) string {
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}

@@ -173,4 +173,10 @@ func (f *file) reopen(path string) (*file, error) {
 	return next, nil
 }
 
+// deleted reports whether nobody finds f any more.
+func (f *file) deleted() bool {
+	info, err := f.f.Stat()
+	return err == nil && info.Mode().IsRegular() && unlinked(info)
+}
+
 func (f *file) close() { _ = f.f.Close() }

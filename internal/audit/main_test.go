@@ -48,7 +48,7 @@ func end(t *testing.T, a *Audit) {
 // denied is a request that authz refused.
 func denied(id string) *exchange.Record {
 	r := &exchange.Record{
-		ID: id, Method: "POST", Host: "shop", Path: "/orders", Route: "orders", Status: 403, Policy: "p1",
+		ID: id, Method: "POST", Host: "shop", Path: "/orders", Route: "orders", Status: 403, PolicyHash: "p1",
 		Client: netip.MustParseAddr("10.0.0.9"), Peer: netip.MustParseAddrPort("127.0.0.1:4711"),
 	}
 	r.Identify(&exchange.Principal{Subject: "alice", Issuer: "https://id", By: exchange.ByToken})

@@ -2,8 +2,11 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 // again is how long the writer waits before it tries a line again.
@@ -31,7 +34,9 @@ func (a *Audit) run() {
 				<-a.reopened
 				a.reopen()
 			}
-			c.done <- a.write(c.entry, true)
+			if failed := a.answer(c); failed != nil && a.write(*failed, false) != nil {
+				a.lose(1)
+			}
 		case e := <-queue:
 			if a.write(e, false) != nil {
 				kept = &e
@@ -45,6 +50,28 @@ func (a *Audit) run() {
 			return
 		}
 	}
+}
+
+// answer writes the line of c and tells who waits for it. It returns a line that
+// takes it back, if it stands in the file and the change is not made after all.
+func (a *Audit) answer(c *waiting) (failed *entry) {
+	err := a.write(c.entry, false)
+	written := err == nil
+	if written {
+		err = a.file.sync()
+		a.became(err)
+	}
+	if c.ended.CompareAndSwap(false, true) {
+		c.done <- err
+	} else if err == nil {
+		err = errors.New("nobody waited any longer for it to be written")
+	}
+	if !written || err == nil {
+		return nil
+	}
+	e := c.entry
+	e.Time, e.Result, e.Detail = time.Now(), "failed", exchange.Clip("not made: "+err.Error(), long)
+	return &e
 }
 
 // tryAgain writes kept and returns what is still to be written. Where there is
@@ -79,7 +106,10 @@ func (a *Audit) finish(kept *entry) {
 
 // write appends e to the chain, behind a word on what was lost before it.
 func (a *Audit) write(e entry, sync bool) error {
-	err := a.tellLost()
+	err := a.restore()
+	if err == nil {
+		err = a.tellLost()
+	}
 	if err == nil {
 		err = a.file.append(e)
 	}
@@ -126,6 +156,21 @@ func (a *Audit) became(err error) {
 	}
 }
 
+// restore goes on in a new file where somebody has deleted the one that is
+// written: what is written there is lost.
+func (a *Audit) restore() error {
+	if !a.file.deleted() {
+		return nil
+	}
+	next, err := a.file.reopen(a.path)
+	if err != nil {
+		return fmt.Errorf("it was deleted: %w", err)
+	}
+	a.log.Warn("the audit file was deleted: a new one is begun", "file", a.path)
+	a.goOn(next)
+	return nil
+}
+
 // reopen goes on in the file that the path names now.
 func (a *Audit) reopen() {
 	next, err := a.file.reopen(a.path)
@@ -133,9 +178,12 @@ func (a *Audit) reopen() {
 		a.log.Error("audit file not reopened: the one before is written on", "file", a.path, "error", err.Error())
 		return
 	}
-	if next == nil {
-		return // it is the same
+	if next != nil { // it is not the same
+		a.goOn(next)
 	}
+}
+
+func (a *Audit) goOn(next *file) {
 	a.file.close()
 	a.file = next
 	a.log.Info("audit file reopened", "file", a.path)

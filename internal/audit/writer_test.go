@@ -46,7 +46,10 @@ func startOn(t *testing.T, d *disk, queue int, log *slog.Logger) (*Audit, string
 	return start(path, f, queue, log), path
 }
 
-func change() exchange.Event { return exchange.Event{Kind: exchange.Fault, Name: "chaos", Who: "ann"} }
+// change is one that somebody asks for.
+func change() exchange.Event {
+	return exchange.Event{Kind: exchange.Fault, Name: "chaos", Who: exchange.Who{Name: "ann"}}
+}
 
 // While the disk is full no change is made, requests go on, and what finds no
 // room is counted. Then all is as before, and the chain says what is missing.
@@ -59,7 +62,7 @@ func TestFullDisk(t *testing.T) {
 				a, path := startOn(t, d, 3, slog.New(slog.NewTextHandler(&log, nil)))
 				synctest.Wait()
 				d.full.Store(true)
-				if err := a.Change(change()); !errors.Is(err, exchange.ErrUnheard) || !errors.Is(err, errFull) {
+				if err := a.Event(change()); !errors.Is(err, exchange.ErrUnheard) || !errors.Is(err, errFull) {
 					t.Errorf("a change: %v, want it refused for the full disk", err)
 				}
 				for i := range 7 {
@@ -69,17 +72,17 @@ func TestFullDisk(t *testing.T) {
 				if got := a.Dropped(); got != 3 { // one is tried, three wait
 					t.Errorf("%d lines dropped, want 3", got)
 				}
-				if want := "the audit file cannot be written: no space left"; a.Trouble() != want {
-					t.Errorf("trouble %q, want %q", a.Trouble(), want)
+				if want := []string{"the audit file cannot be written: no space left"}; !slices.Equal(a.Doubts(), want) {
+					t.Errorf("doubts %q, want %q", a.Doubts(), want)
 				}
 				time.Sleep(10 * time.Second)
 				d.full.Store(false)
 				time.Sleep(again)
 				synctest.Wait()
-				if a.Trouble() != "" {
-					t.Errorf("trouble %q, want none", a.Trouble())
+				if a.Doubts() != nil {
+					t.Errorf("doubts %q, want none", a.Doubts())
 				}
-				if err := a.Change(change()); err != nil {
+				if err := a.Event(change()); err != nil {
 					t.Errorf("a change after it: %v", err)
 				}
 				end(t, a)
@@ -112,12 +115,12 @@ func TestFullDiskThatNobodyNeeds(t *testing.T) {
 		a, path := startOn(t, d, 3, slog.New(slog.DiscardHandler))
 		synctest.Wait()
 		d.full.Store(true)
-		_ = a.Change(change())
+		_ = a.Event(change())
 		d.full.Store(false)
 		time.Sleep(again)
 		synctest.Wait()
-		if a.Trouble() != "" {
-			t.Errorf("trouble %q, want none", a.Trouble())
+		if a.Doubts() != nil {
+			t.Errorf("doubts %q, want none", a.Doubts())
 		}
 		end(t, a)
 		sound(t, path)
@@ -137,7 +140,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 		if err := a.Close(t.Context()); err == nil || a.Dropped() != 4 {
 			t.Errorf("Close: %v, %d dropped, want an error and 4", err, a.Dropped())
 		}
-		if err := a.Change(change()); !errors.Is(err, exchange.ErrUnheard) {
+		if err := a.Event(change()); !errors.Is(err, exchange.ErrUnheard) {
 			t.Errorf("a change after the end: %v, want it refused", err)
 		}
 	})
@@ -152,17 +155,77 @@ func TestHangingFile(t *testing.T) {
 		d.full.Store(true)
 		began := time.Now()
 		for range 2 { // the first is being written, the second waits for it
-			if err := a.Change(change()); !errors.Is(err, exchange.ErrUnheard) {
+			if err := a.Event(change()); !errors.Is(err, exchange.ErrUnheard) {
 				t.Errorf("a change: %v, want it refused", err)
 			}
 		}
 		if took := time.Since(began); took != 2*patience {
 			t.Errorf("two changes took %v, want %v", took, 2*patience)
 		}
+		d.full.Store(false)
 		close(d.hang)
 		synctest.Wait()
 		_ = a.Close(t.Context())
 	})
+}
+
+// A line that gets into the file when nobody waits for it any longer, or that
+// may not be on the disk, is taken back: the change was not made.
+func TestALineOfAChangeThatIsNotMadeIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		f, err := openFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		real := f.write
+		a := start(path, f, 3, slog.New(slog.DiscardHandler))
+		synctest.Wait()
+		f.write = func(b []byte) (int, error) { <-release; return real(b) }
+		if err := a.Event(change()); !errors.Is(err, exchange.ErrUnheard) {
+			t.Errorf("a change: %v, want it refused", err)
+		}
+		close(release)
+		synctest.Wait()
+		if err := a.Event(change()); err != nil {
+			t.Errorf("a change after it: %v", err)
+		}
+		end(t, a)
+		var told []string
+		for _, l := range lines(t, path) {
+			told = append(told, fmt.Sprint(l["result"]))
+		}
+		if want := []string{"made", "failed", "made"}; !slices.Equal(told, want) {
+			t.Errorf("results %q, want %q", told, want)
+		}
+		sound(t, path)
+	})
+}
+
+// What is written to a file that somebody has deleted would be lost silently.
+func TestADeletedFileIsBegunAnew(t *testing.T) {
+	a, path := begin(t, 10)
+	if err := errors.Join(a.Event(change()), os.Remove(path), a.Event(change())); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Dir(path)
+	if err := errors.Join(os.Remove(path), os.Rename(folder, folder+".away")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Event(change()); !errors.Is(err, exchange.ErrUnheard) || a.Doubts() == nil {
+		t.Errorf("a change without a file: %v, doubts %q, want it refused, and told", err, a.Doubts())
+	}
+	if err := os.Rename(folder+".away", folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Event(change()); err != nil {
+		t.Errorf("a change after that: %v", err)
+	}
+	end(t, a)
+	if c := sound(t, path); c.First < 5 {
+		t.Errorf("the chain begins with %d, want it to go on", c.First)
+	}
 }
 
 // logrotate moves the file, and tells us.
@@ -173,7 +236,7 @@ func TestReopen(t *testing.T) {
 		for len(a.reopened) > 0 {
 			runtime.Gosched()
 		}
-		if err := a.Change(change()); err != nil { // behind it
+		if err := a.Event(change()); err != nil { // behind it
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +244,7 @@ func TestReopen(t *testing.T) {
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	_ = a.Change(change()) // goes where the file is
+	_ = a.Event(change()) // goes where the file is
 	reopen()
 	// A file of somebody else's is left alone.
 	if err := os.Rename(path, path+".2"); err != nil {

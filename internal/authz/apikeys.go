@@ -2,7 +2,6 @@ package authz
 
 import (
 	"context"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 
@@ -11,14 +10,9 @@ import (
 
 // apiKeys are the keys that a file lists. They are known by their hashes only.
 type apiKeys struct {
-	header string             // in canonical form
-	keep   bool               // the upstream sees a good one
-	known  map[digest]*apiKey // a bad guess's hash tells nothing of a good one's
-}
-
-type apiKey struct {
-	digest   digest
-	verified *verified
+	header string               // in canonical form
+	keep   bool                 // the upstream sees a good one
+	known  map[digest]*verified // a bad guess's hash tells nothing of a good one's
 }
 
 // newAPIKeys returns the keys in c's file. forwards tells what the upstream is
@@ -34,10 +28,10 @@ func newAPIKeys(
 	if err != nil {
 		return nil, err
 	}
-	k := &apiKeys{header: http.CanonicalHeaderKey(c.Header), keep: c.Forward, known: make(map[digest]*apiKey, len(entries))}
+	k := &apiKeys{header: http.CanonicalHeaderKey(c.Header), keep: c.Forward, known: make(map[digest]*verified, len(entries))}
 	for _, e := range entries {
 		p := e.principal()
-		k.known[e.digest] = &apiKey{e.digest, &verified{principal: p, forward: forwards(p)}}
+		k.known[e.digest] = &verified{principal: p, forward: forwards(p)}
 	}
 	return k, nil
 }
@@ -63,12 +57,11 @@ func (k *apiKeys) prove(_ context.Context, r *http.Request) (*verified, *rejecti
 	case len(fields[0]) < minKey:
 		return nil, badKey(unknownKey)
 	}
-	d := digestOf(fields[0])
-	known, ok := k.known[d]
-	if !ok || subtle.ConstantTimeCompare(known.digest[:], d[:]) != 1 {
+	v, ok := k.known[digestOf(fields[0])]
+	if !ok {
 		return nil, badKey(unknownKey)
 	}
-	return known.verified, nil
+	return v, nil
 }
 
 const unknownKey = "the API key is not known"

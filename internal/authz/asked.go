@@ -1,10 +1,10 @@
 package authz
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -19,16 +19,21 @@ type asked struct {
 	spelled   bool                // some field's name may be read as another's
 }
 
-// values returns what the field called name says, in every spelling: CGI and
-// its heirs make no difference between - and _.
+// values returns what the field called name says, in every spelling.
 func (a *asked) values(name string) []string {
-	values := exchange.Values(a.Request, name)
 	if !a.spelled {
-		return values
+		return exchange.Values(a.Request, name)
 	}
-	for key, more := range a.Header {
-		if strings.Contains(key, "_") && http.CanonicalHeaderKey(strings.ReplaceAll(key, "_", "-")) == name {
-			values = slices.Concat(values, more)
+	return spellings(a.Request, name)
+}
+
+// spellings returns what r says in the field called name, and in those that
+// CGI and its heirs take for it.
+func spellings(r *http.Request, name string) []string {
+	values := exchange.Values(r, name)
+	for _, key := range slices.Sorted(maps.Keys(r.Header)) {
+		if key != name && exchange.Dashed(key) == name {
+			values = slices.Concat(values, r.Header[key])
 		}
 	}
 	return values
@@ -38,7 +43,7 @@ func (a *asked) values(name string) []string {
 // as another.
 func spelled(h http.Header) bool {
 	for key := range h {
-		if strings.Contains(key, "_") {
+		if exchange.Dashed(key) != key {
 			return true
 		}
 	}

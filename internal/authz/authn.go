@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -21,10 +22,11 @@ type Authn struct {
 	optional bool // who shows no credential is let by
 	accepted []credential
 
-	issuers map[string]*issuer // by what iss says
-	opaque  *issuer            // is asked about tokens of nobody in issuers; may be nil
-	tokens  *tokens            // that it has verified
-	keys    *apiKeys           // nil: none are accepted
+	issuers map[string]verifier // by what iss says
+	opaque  verifier            // is asked about tokens of nobody in issuers; may be nil
+	skew    time.Duration       // that a token may be late by
+	tokens  *remembered[*verified]
+	apiKeys *apiKeys // nil: none are accepted
 
 	names        map[string]string // our names to claims; see exchange.Principal
 	forward      []forwarding      // in the order of the header names
@@ -46,8 +48,9 @@ func NewAuthn(
 		line:         c.Line,
 		shadow:       c.Mode == exchange.ModeShadow,
 		optional:     c.Optional,
-		issuers:      make(map[string]*issuer, len(c.Issuers)),
-		tokens:       newTokens(),
+		issuers:      make(map[string]verifier, len(c.Issuers)),
+		skew:         c.ClockSkew,
+		tokens:       newRemembered[*verified](tokensWeight),
 		names:        map[string]string{subjectName: "sub", rolesName: "roles"},
 		forwardToken: c.ForwardToken,
 	}
@@ -57,20 +60,20 @@ func NewAuthn(
 	}
 	var problems []error
 	for i, ic := range c.Issuers {
-		field, is, err := ic.issuer(read, keeper, c.ClockSkew)
+		v, field, err := ic.verifier(read, keeper, c.ClockSkew)
 		switch {
 		case err != nil:
 			at := fmt.Sprintf("issuers[%d].%s", i, field)
 			problems = append(problems, &exchange.FieldError{Field: at, Problem: err.Error()})
 		case ic.Introspection != nil:
-			a.opaque = is
+			a.opaque = v
 		default:
-			a.issuers[ic.Issuer] = is
+			a.issuers[ic.Issuer] = v
 		}
 	}
 	if c.APIKeys != nil {
 		var err error
-		if a.keys, err = newAPIKeys(*c.APIKeys, read, a.forwards); err != nil {
+		if a.apiKeys, err = newAPIKeys(*c.APIKeys, read, a.forwards); err != nil {
 			problems = append(problems, &exchange.FieldError{Field: "apiKeys.file", Problem: err.Error()})
 		}
 	}
@@ -107,8 +110,8 @@ func (a *Authn) Check(r *http.Request) error {
 		record.Forward(a.shown(r, "")...)
 		return nil
 	}
-	if a.keys != nil && !a.keys.keep {
-		record.Forward(exchange.Field{Name: a.keys.header})
+	if a.apiKeys != nil && !a.apiKeys.keep {
+		record.Forward(exchange.Field{Name: a.apiKeys.header})
 	}
 	return a.refuse(why)
 }
@@ -121,52 +124,51 @@ func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *
 		return nil, why
 	}
 	d := digestOf(token)
-	if v, ok := a.tokens.get(d); ok {
+	if v, ok := a.tokens.get(d); ok && (v.holds == nil || v.holds()) {
 		return v, nil
 	}
-	v, why := a.verify(ctx, token)
+	v, until, why := a.verify(ctx, token)
 	if why != nil {
 		return nil, why
 	}
-	if v.keys != nil {
-		a.tokens.put(d, v)
-	}
+	a.tokens.put(d, v, len(token)+principalSize, until)
 	return v, nil
 }
 
-func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection) {
+// verify returns what came of token, and until when that may be remembered.
+func (a *Authn) verify(ctx context.Context, token string) (*verified, time.Time, *rejection) {
 	if !isToken68(token) {
-		return nil, malformed("the Authorization header must be Bearer and one token")
+		return nil, time.Time{}, malformed(noBearer)
 	}
-	issuer, why := a.issuer(token)
+	by, why := a.verifierOf(token)
 	if why != nil {
-		return nil, why
+		return nil, time.Time{}, why
 	}
-	by := issuer.keys.current() // before: keys that come meanwhile are no reason to believe it later
-	claims, until, why := issuer.verify(ctx, token)
+	b, why := by.verify(ctx, token)
 	if why != nil {
-		return nil, why
+		return nil, time.Time{}, why
 	}
-	p := newPrincipal(issuer.name, claims, a.names)
-	return &verified{
-		size: len(token), issuer: issuer, keys: by, until: until,
-		principal: p, forward: a.forwards(p),
-	}, nil
+	p := newPrincipal(b.issuer, b.claims, a.names)
+	return &verified{principal: p, forward: a.forwards(p), holds: b.holds}, b.end(a.skew), nil
 }
 
-// issuer returns who is to verify token: whose it says it is, and for all that
-// says nothing, or a stranger's name, who knows opaque tokens. One that has a
-// name here goes nowhere else, whatever comes of it.
-func (a *Authn) issuer(token string) (*issuer, *rejection) {
-	iss, why := issuerOf(token)
-	if issuer, ok := a.issuers[iss]; ok && why == nil {
-		return issuer, nil
+// verifierOf returns who is to verify token: whose it says it is, and for all
+// that says nothing, or a stranger's name, who knows opaque tokens. One that has
+// a name here goes nowhere else, whatever comes of it; and one that has two goes
+// nowhere.
+func (a *Authn) verifierOf(token string) (verifier, *rejection) {
+	iss, err := issuerOf(token)
+	if errors.Is(err, errTwoIssuers) {
+		return nil, invalid(err.Error())
+	}
+	if v, ok := a.issuers[iss]; ok && err == nil {
+		return v, nil
 	}
 	switch {
 	case a.opaque != nil:
 		return a.opaque, nil
-	case why != nil:
-		return nil, why
+	case err != nil:
+		return nil, invalid(err.Error())
 	}
 	return nil, &rejection{
 		reason: exchange.IssuerUnknown,

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,8 @@ type AuthnConfig struct {
 	// ClientCertificates says whether the client's certificate stands for a
 	// token, if the TLS handshake has verified it: the subject is its URI
 	// (spiffe://...), of which it must have no more than one, else its first
-	// DNS name, else its common name. It has no roles; rules go by principals.
+	// DNS name, else its common name, neither of which may have a colon, as
+	// URIs have. It has no roles; rules go by principals.
 	// Default false.
 	ClientCertificates bool `yaml:"clientCertificates,omitempty"`
 
@@ -54,9 +56,10 @@ type AuthnConfig struct {
 	// values are sent upstream. The client's own copies never get there.
 	ForwardClaims map[string]string `yaml:"forwardClaims,omitempty"`
 
-	// ForwardToken says whether Authorization reaches the upstream. A token
-	// that nobody has verified, since another credential decided, never does.
-	// Default true.
+	// ForwardToken says whether Authorization reaches the upstream. Where the
+	// policy has issuers, a token that nobody has verified, since another
+	// credential decided, never does; without, tokens are the upstream's own
+	// business. Default true.
 	ForwardToken bool `yaml:"forwardToken"`
 }
 
@@ -124,7 +127,7 @@ func (c *AuthnConfig) Validate(report exchange.Report) {
 		if claim == "" {
 			report(field, "must be the name or path of a claim, got an empty one")
 		}
-		if strings.EqualFold(header, "Authorization") || strings.EqualFold(header, "Host") {
+		if name := http.CanonicalHeaderKey(header); name == "Authorization" || slices.Contains(ofMessage, name) {
 			report(field, "cannot be set from a claim")
 		}
 	}
@@ -137,10 +140,8 @@ func (c *AuthnConfig) validateAPIKeys(report exchange.Report) {
 	const field = "apiKeys.header"
 	header := c.APIKeys.Header
 	exchange.HeaderName(report, field, header)
-	for _, taken := range []string{"Authorization", "Host"} {
-		if strings.EqualFold(header, taken) {
-			report(field, fmt.Sprintf("must be a field of its own such as X-API-Key, got %q", header))
-		}
+	if name := http.CanonicalHeaderKey(header); name == "Authorization" || name == "Cookie" || slices.Contains(ofMessage, name) {
+		report(field, fmt.Sprintf("must be a field of its own such as X-API-Key, got %q", header))
 	}
 	for name := range c.ForwardClaims {
 		if strings.EqualFold(header, name) {

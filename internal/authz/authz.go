@@ -7,8 +7,8 @@
 //
 // Authn puts a Principal on the record, proven by a token (RFC 7519, RFC 6750),
 // an API key or a client certificate, or refuses. Authz reads that principal and
-// never the credential. Nothing of a token or key that was not verified is
-// passed on, and none is ever part of an error.
+// never the credential. Nothing of a token or key that was to be verified, and
+// was not, is passed on, and none is ever part of an error.
 package authz
 
 import (
@@ -58,7 +58,7 @@ func New(name string, c Config, external *External) *Authz {
 func (a *Authz) Check(r *http.Request) error {
 	rec := exchange.From(r.Context())
 	if a.external != nil {
-		return a.ask(r, rec)
+		return a.consult(r, rec)
 	}
 	about := asked{
 		Request: r, path: r.URL.Path, host: exchange.HostOnly(r.Host), client: rec.Client, principal: rec.Principal(),
@@ -68,7 +68,7 @@ func (a *Authz) Check(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, reading := range [...]string{raw(r.URL), plain(r.URL.Path)} {
+	for _, reading := range Readings(r.URL) {
 		if about.path = reading; reading == "" {
 			continue
 		}
@@ -108,7 +108,7 @@ func (a *Authz) refuse(reason exchange.Reason, line int, note string, p *exchang
 	}
 	if p != nil && p.By != exchange.ByAPIKey && p.By != exchange.ByClientCertificate {
 		// RFC 6750 section 3.1: the token is good, but not for this.
-		f.Header = http.Header{"Www-Authenticate": {realm + `, error="insufficient_scope"`}}
+		f.Header = http.Header{"Www-Authenticate": {bearerChallenge + `, error="insufficient_scope"`}}
 	}
 	return f
 }

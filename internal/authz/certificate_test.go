@@ -42,8 +42,9 @@ func peer(c *x509.Certificate) *tls.ConnectionState {
 
 func TestClientCertificates(t *testing.T) {
 	const workload = "spiffe://cluster.local/ns/jobs/sa/nightly"
-	byDNS, byCN, nameless := certificateOf(), certificateOf(), certificateOf()
+	byDNS, byCN, nameless, posing := certificateOf(), certificateOf(), certificateOf(), certificateOf()
 	byCN.DNSNames = nil
+	posing.DNSNames, posing.Subject = nil, pkix.Name{CommonName: workload}
 	nameless.DNSNames, nameless.Subject = nil, pkix.Name{Organization: []string{"shop"}}
 	unverified := peer(certificateOf(workload))
 	unverified.VerifiedChains = nil
@@ -64,6 +65,7 @@ func TestClientCertificates(t *testing.T) {
 		{"no certificate", &tls.ConnectionState{}, "", exchange.CredentialMissing},
 		{"one that nobody has verified", unverified, "", exchange.CertificateInvalid},
 		{"two URIs", peer(certificateOf(workload, workload)), "", exchange.CertificateInvalid},
+		{"a common name that looks like a URI", peer(posing), "", exchange.CertificateInvalid},
 		{"no name", peer(nameless), "", exchange.CertificateInvalid},
 	}
 	a := accepting(t, certificatesOnly)

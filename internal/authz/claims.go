@@ -45,14 +45,15 @@ func words(claim any) []string {
 // headerValue returns a claim as the upstream reads it in a header field:
 // scalars as text, lists of them joined by commas. It returns "" for what is
 // absent and for what a field cannot tell without saying something else: an
-// object, a control character, a list whose element has a comma of its own.
+// object, a control character, a space at an end, which is no part of a field's
+// value, a list whose element has a comma of its own.
 func headerValue(p *exchange.Principal, name string) string {
 	claim, _ := p.Claim(name)
 	text, ok := exchange.Text(claim)
 	if list, isList := claim.([]any); isList {
 		text, ok = joined(list)
 	}
-	if !ok || strings.ContainsFunc(text, unicode.IsControl) {
+	if !ok || strings.ContainsFunc(text, unicode.IsControl) || padded(text) {
 		return ""
 	}
 	return text
@@ -62,10 +63,13 @@ func joined(list []any) (string, bool) {
 	texts := make([]string, len(list))
 	for i, e := range list {
 		text, ok := exchange.Text(e)
-		if !ok || strings.Contains(text, ",") {
+		if !ok || strings.Contains(text, ",") || padded(text) {
 			return "", false
 		}
 		texts[i] = text
 	}
 	return strings.Join(texts, ","), true
 }
+
+// padded reports whether text has spaces at its ends, which readers take off.
+func padded(text string) bool { return strings.TrimSpace(text) != text }

@@ -44,7 +44,7 @@ func (a *Authn) credentials(c AuthnConfig) []credential {
 		order = defaultOrder
 	}
 	all := map[string]credential{
-		exchange.ByToken: byToken{a}, exchange.ByAPIKey: a.keys, exchange.ByClientCertificate: byCertificate{a},
+		exchange.ByToken: byToken{a}, exchange.ByAPIKey: a.apiKeys, exchange.ByClientCertificate: byCertificate{a},
 	}
 	var accepted []credential
 	for _, word := range order {
@@ -71,8 +71,8 @@ func (a *Authn) prove(ctx context.Context, r *http.Request) (*verified, *rejecti
 // which was proven: by, or none. It sees no other.
 func (a *Authn) shown(r *http.Request, by string) []exchange.Field {
 	var fields []exchange.Field
-	if a.keys != nil {
-		fields = append(fields, a.keys.shown(r, by == exchange.ByAPIKey))
+	if a.apiKeys != nil {
+		fields = append(fields, a.apiKeys.shown(r, by == exchange.ByAPIKey))
 	}
 	if by == exchange.ByToken {
 		return fields // forwards has said it, once for the token
@@ -108,4 +108,14 @@ func (t byToken) prove(ctx context.Context, r *http.Request) (*verified, *reject
 	return t.authenticate(ctx, r.Header["Authorization"])
 }
 
-func (byToken) challenge(why *rejection) string { return why.challenge() }
+// challenge tells the error only to a client that has shown a token (RFC 6750
+// section 3.1).
+func (byToken) challenge(why *rejection) string {
+	switch why.reason {
+	case exchange.TokenMalformed:
+		return bearerChallenge + `, error="invalid_request", error_description="` + why.detail + `"`
+	case exchange.TokenInvalid, exchange.TokenExpired, exchange.IssuerUnknown:
+		return bearerChallenge + `, error="invalid_token", error_description="` + why.detail + `"`
+	}
+	return bearerChallenge
+}

@@ -281,6 +281,12 @@ func TestCredentialsAreConfigured(t *testing.T) {
 		{"the header of tokens", func(c *AuthnConfig) { c.APIKeys.Header = "authorization" }, []string{
 			`apiKeys.header: must be a field of its own such as X-API-Key, got "authorization"`,
 		}},
+		{"the header of cookies", func(c *AuthnConfig) { c.APIKeys.Header = "cookie" }, []string{
+			`apiKeys.header: must be a field of its own such as X-API-Key, got "cookie"`,
+		}},
+		{"a claim that frames the message", func(c *AuthnConfig) { c.ForwardClaims = map[string]string{"transfer-encoding": "subject"} }, []string{
+			"forwardClaims.transfer-encoding: cannot be set from a claim",
+		}},
 		{"a header that tells a claim", func(c *AuthnConfig) { c.ForwardClaims = map[string]string{"x-api-key": "subject"} }, []string{
 			"forwardClaims.x-api-key: is where apiKeys are shown",
 		}},

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 const maxURL = 2048 // bytes
@@ -21,7 +23,7 @@ const (
 // checkIssuerURL returns what keeps issuer from being one whose metadata can
 // be found, if anything.
 func checkIssuerURL(issuer string) string {
-	if problem := checkRemote(issuer); problem != "" {
+	if problem := exchange.SecureURL(issuer); problem != "" {
 		return problem
 	}
 	if strings.Contains(issuer, "?") {
@@ -79,8 +81,18 @@ func parseMetadata(data []byte, issuer string) (string, error) {
 	if json.Unmarshal(members["jwks_uri"], &jwksURI) != nil || jwksURI == "" || len(jwksURI) > maxURL {
 		return "", errors.New("the answer holds no jwks_uri")
 	}
-	if problem := checkRemote(jwksURI); problem != "" {
+	if problem := exchange.SecureURL(jwksURI); problem != "" {
 		return "", fmt.Errorf("the answer's jwks_uri %s", problem)
 	}
+	if toLoopback(jwksURI) && !toLoopback(issuer) {
+		return "", fmt.Errorf("the answer's jwks_uri must not be on this machine, where the issuer is not, got %q", jwksURI)
+	}
 	return jwksURI, nil
+}
+
+// toLoopback reports whether rawURL leads to this machine. An issuer elsewhere
+// shall not have us call what listens here.
+func toLoopback(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && exchange.Loopback(u.Hostname())
 }

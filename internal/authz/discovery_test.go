@@ -57,6 +57,10 @@ func TestKeysAreDiscovered(t *testing.T) {
 	}
 	for _, tt := range tests {
 		bubble(tt.name, t, func(t *testing.T) {
+			keysAt := keysAt
+			if strings.HasPrefix(tt.issuer, "http:") {
+				keysAt = "http://[::1]:82/keys" // on the same machine
+			}
 			i := newIDPWith(t, pages(map[string]string{tt.at: metadata(tt.issuer, keysAt), keysAt: oldKeys}), IssuerConfig{Issuer: tt.issuer})
 			token := sign(es256, ecKey(), claims(map[string]any{"iss": tt.issuer}), map[string]any{"kid": "old"})
 			i.want(token, "", KeysFresh)
@@ -79,6 +83,8 @@ func TestMetadataThatAreNotBelieved(t *testing.T) {
 		{"no URL of keys", map[string]string{at: `{"issuer":"` + alice + `"}`}, "discovery: the answer holds no jwks_uri"},
 		{"keys in the clear", map[string]string{at: metadata(alice, "http://keys.example.com/")}, `discovery: the answer's jwks_uri must be an https URL, or an http one to this machine, got "http://keys.example.com/"`},
 		{"keys in a file", map[string]string{at: metadata(alice, "file:///etc/passwd")}, `discovery: the answer's jwks_uri must be an https URL, or an http one to this machine, got "file:///etc/passwd"`},
+		{"keys on this machine", map[string]string{at: metadata(alice, "http://127.0.0.1:9901/faults")}, `discovery: the answer's jwks_uri must not be on this machine, where the issuer is not, got "http://127.0.0.1:9901/faults"`},
+		{"keys on this machine, by TLS", map[string]string{at: metadata(alice, "https://localhost:1/")}, `discovery: the answer's jwks_uri must not be on this machine, where the issuer is not, got "https://localhost:1/"`},
 		{"a URL without end", map[string]string{at: metadata(alice, "https://keys.example.com/"+strings.Repeat("x", maxURL))}, "discovery: the answer holds no jwks_uri"},
 		{"a list", map[string]string{at: `[]`}, "discovery: the answer holds no JSON object"},
 		{"a page", map[string]string{at: `<html>`}, "discovery: the answer holds no JSON object"},
@@ -181,7 +187,7 @@ func FuzzMetadata(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		at, err := parseMetadata(data, alice)
-		if err == nil && checkRemote(at) != "" {
+		if err == nil && exchange.SecureURL(at) != "" {
 			t.Errorf("parseMetadata(%q) = %q, want only what a jwksURL may be", data, at)
 		}
 		var members map[string]any

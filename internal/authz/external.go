@@ -12,9 +12,16 @@ import (
 
 // What one question may take.
 const (
-	externalConns   = 64       // to the decision point, at once; more wait
-	maxAnswerBody   = 64 << 10 // bytes; the rest is not read
-	maxAnswerHeader = 32 << 10
+	externalConns = 64       // to the decision point, at once; more wait
+	maxAnswerBody = 64 << 10 // bytes; the rest is not read
+
+	// usualVerdict is what one answer may take and count as one, in bytes.
+	usualVerdict = 1 << 10
+
+	// leastConnect is how long a connection may take to begin, or longer if
+	// the question may. It does not end with the question that began it, and
+	// until it does it holds one of externalConns.
+	leastConnect = time.Second
 )
 
 // External is a decision point: the connections to it, and what it said. It is
@@ -23,23 +30,18 @@ type External struct {
 	config    ExternalConfig
 	forward   []string // canonical names
 	transport *http.Transport
-	kept      *verdicts // nil: nothing is remembered
+	kept      *remembered[*verdict] // nil: nothing is
 }
 
 // NewExternal returns the decision point that c describes. c must be valid.
 // Nothing is connected before the first question.
 func NewExternal(c ExternalConfig) *External {
-	e := &External{config: c, transport: &http.Transport{
-		// Like all our calls it takes no proxy from the environment.
-		DisableCompression: true, ForceAttemptHTTP2: true,
-		MaxConnsPerHost: externalConns, MaxIdleConnsPerHost: externalConns, IdleConnTimeout: 30 * time.Second,
-		MaxResponseHeaderBytes: maxAnswerHeader,
-	}}
+	e := &External{config: c, transport: newTransport(max(c.Timeout, leastConnect), externalConns, externalConns)}
 	for _, name := range c.ForwardHeaders {
 		e.forward = append(e.forward, http.CanonicalHeaderKey(name))
 	}
 	if c.Cache != nil {
-		e.kept = newVerdicts(*c.Cache)
+		e.kept = newRemembered[*verdict](c.Cache.MaxEntries)
 	}
 	return e
 }
@@ -48,8 +50,8 @@ func NewExternal(c ExternalConfig) *External {
 // end by themselves.
 func (e *External) Close() { e.transport.CloseIdleConnections() }
 
-// ask has the decision point say whether r may pass.
-func (a *Authz) ask(r *http.Request, rec *exchange.Record) error {
+// consult has the decision point say whether r may pass.
+func (a *Authz) consult(r *http.Request, rec *exchange.Record) error {
 	e := a.external
 	said, err := e.answer(r, rec)
 	switch {
@@ -102,22 +104,26 @@ func (a *Authz) unavailable(err error) *exchange.Refusal {
 func (e *External) answer(r *http.Request, rec *exchange.Record) (*verdict, error) {
 	h := e.header(r, rec)
 	if e.kept == nil {
-		return e.call(r.Context(), h)
+		return e.once(r.Context(), h)
 	}
 	key := keyOf(h)
 	if said, ok := e.kept.get(key); ok {
 		return said, nil
 	}
-	said, err := e.call(r.Context(), h)
+	said, err := e.once(r.Context(), h)
 	if err == nil && said.keep {
-		e.kept.put(key, said)
+		e.remember(key, said)
 	}
 	return said, err
 }
 
-// call asks once. The request goes straight to the transport, which follows no
+func (e *External) remember(key digest, said *verdict) {
+	e.kept.put(key, said, 1+said.size()/usualVerdict, time.Now().Add(e.config.Cache.For))
+}
+
+// once asks. The request goes straight to the transport, which follows no
 // redirect, and whose errors do not repeat the URL.
-func (e *External) call(ctx context.Context, h http.Header) (*verdict, error) {
+func (e *External) once(ctx context.Context, h http.Header) (*verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.config.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.config.URL, nil)

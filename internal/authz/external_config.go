@@ -71,7 +71,7 @@ func (c *ExternalCacheConfig) SetDefaults() {
 
 // Validate reports every problem with c.
 func (c *ExternalConfig) Validate(report exchange.Report) {
-	if problem := checkExternalURL(c.URL); problem != "" {
+	if problem := exchange.RemoteURL(c.URL); problem != "" {
 		report("url", problem)
 	}
 	exchange.Between(report, "timeout", c.Timeout, time.Millisecond, 30*time.Second)
@@ -114,20 +114,4 @@ var ofMessage = []string{
 // ownField reports whether the field called name is one that we set ourselves.
 func ownField(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || name == requestIDField || name == traceParentField || name == "X-Real-Ip"
-}
-
-func checkExternalURL(raw string) string {
-	const want = "must be an http or https URL"
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return want + ", and does not parse"
-	case u.User != nil:
-		return want + ", without user and password: a secret must not stand in the policy file"
-	case u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Sprintf("%s, got %q", want, raw)
-	case strings.Contains(raw, "#"):
-		return fmt.Sprintf("%s, without a fragment, got %q", want, raw)
-	}
-	return ""
 }

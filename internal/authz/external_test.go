@@ -294,17 +294,17 @@ func TestWhatExternalIsTold(t *testing.T) {
 		c.External.ForwardHeaders = []string{"authorization", "X-Tenant", "X-Absent"}
 	})
 	r := by("admin", "PUT /a%2Fb?q=1&q=2")
-	r.Header["X-Tenant"] = []string{"a", "b"}
+	r.Header["X-Tenant"], r.Header["X_tenant"] = []string{"a", "b"}, []string{"c"}
 	r.Header["Cookie"] = []string{"secret=1"}
 	r.Header["X-Forwarded-For"] = []string{"6.6.6.6"}
 	r.Header["X-Forwarded-Method"] = []string{"GET"}
 	r.Header["X-Forwarded-Proto"] = []string{"https"}
 	r.Header["Traceparent"] = []string{"00-11111111111111111111111111111111-2222222222222222-01"}
 	rec := exchange.From(r.Context())
-	rec.ID = "r-1"
+	rec.ID, rec.Scheme = "r-1", "http"
 	want := func(proto, trace string) http.Header {
 		h := http.Header{
-			"Authorization": {"Bearer admin"}, "X-Tenant": {"a", "b"}, "User-Agent": {"sidecar"},
+			"Authorization": {"Bearer admin"}, "X-Tenant": {"a", "b", "c"}, "User-Agent": {"sidecar"},
 			"X-Forwarded-Method": {"PUT"}, "X-Forwarded-Proto": {proto}, "X-Forwarded-Host": {"api.example.com:8080"},
 			"X-Forwarded-Uri": {"/a%2Fb?q=1&q=2"}, "X-Forwarded-For": {"192.0.2.7"}, "X-Request-Id": {"r-1"},
 		}
@@ -323,7 +323,9 @@ func TestWhatExternalIsTold(t *testing.T) {
 		}
 	}
 	ask("a stranger's word", want("http", ""))
-	rec.Trusted = true
+	r.RequestURI = "/%61%2Fb?q=1&q=2"
+	ask("another spelling of what rules read", want("http", ""))
+	rec.Trusted, rec.Scheme = true, "https"
 	ask("a trusted peer's word", want("https", r.Header.Get("Traceparent")))
 	rec.TraceID, rec.TraceParent = "33", "00-33-44-01"
 	ask("a trace of ours", want("https", "00-33-44-01"))
@@ -415,27 +417,27 @@ func TestExternalDoesNotRememberWhatHoldsOnce(t *testing.T) {
 
 func TestRememberedAnswersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		vs := newVerdicts(ExternalCacheConfig{For: 10 * time.Second, MaxEntries: 10})
+		e := NewExternal(ExternalConfig{Cache: &ExternalCacheConfig{For: 10 * time.Second, MaxEntries: 10}})
 		var key digest
-		vs.put(key, &verdict{status: 204})
+		e.remember(key, &verdict{status: 204})
 		time.Sleep(10*time.Second - time.Nanosecond)
-		if _, ok := vs.get(key); !ok {
+		if _, ok := e.kept.get(key); !ok {
 			t.Error("forgotten before its time")
 		}
 		time.Sleep(time.Nanosecond)
-		if _, ok := vs.get(key); ok {
+		if _, ok := e.kept.get(key); ok {
 			t.Error("remembered beyond its time")
 		}
 	})
 }
 
 func TestRememberedAnswersAreBounded(t *testing.T) {
-	vs := newVerdicts(ExternalCacheConfig{For: time.Hour, MaxEntries: 100})
+	e := NewExternal(ExternalConfig{Cache: &ExternalCacheConfig{For: time.Hour, MaxEntries: 100}})
 	for i := range 10_000 {
-		vs.put(keyOf(http.Header{"X": {fmt.Sprint(i)}}), &verdict{status: 403, body: make([]byte, 9<<10)})
+		e.remember(keyOf(http.Header{"X": {fmt.Sprint(i)}}), &verdict{status: 403, body: make([]byte, 9<<10)})
 	}
-	vs.kept.CleanUp()
-	if got := vs.kept.EstimatedSize(); got > 10 {
+	e.kept.kept.CleanUp()
+	if got := e.kept.kept.EstimatedSize(); got > 10 {
 		t.Errorf("%d answers of 9 KiB are kept, want 10 at most", got)
 	}
 }

@@ -60,6 +60,19 @@ func (ws wildcards) match(s string) bool {
 	return false
 }
 
+// matchPart reports whether one of the values that text lists matches.
+func (ws wildcards) matchPart(text string) bool {
+	if !strings.Contains(text, ",") {
+		return false
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		if ws.match(strings.Trim(part, " \t")) {
+			return true
+		}
+	}
+	return false
+}
+
 // pathGlob matches a path segment by segment: * stands for one segment or a
 // part of one, also an empty one; ** for any number of segments, also none.
 type pathGlob struct {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/maypok86/otter/v2"
 
 	"sidecar/internal/exchange"
 )
@@ -21,18 +20,14 @@ import (
 type Introspector struct {
 	config    IntrospectorConfig
 	transport http.RoundTripper
-	tell      func(exchange.Event)
+	voice     voice
 	slots     chan struct{} // one value for each call under way
 
-	mu       sync.Mutex // guards all below
-	calls    map[digest]*introspection
-	active   *otter.Cache[digest, *opinion]
-	inactive *otter.Cache[digest, *opinion] // apart: anybody can fill it
+	active   *remembered[*opinion]
+	inactive *remembered[*opinion] // apart: anybody can fill it
 
-	saying sync.Mutex // guards all below, and keeps events in order
-	failed bool       // the last call
-	said   string
-	at     time.Time
+	mu      sync.Mutex // guards pending; what is in neither cache is asked about once
+	pending map[digest]*pendingCall
 }
 
 // opinion is what an issuer says of a token. It is immutable.
@@ -42,9 +37,9 @@ type opinion struct {
 	until  time.Time // it is not gone by any longer
 }
 
-// introspection is a call under way. All but done is set before done is
-// closed, and read after.
-type introspection struct {
+// pendingCall is a call under way. All but done is set before done is closed,
+// and read after.
+type pendingCall struct {
 	done   chan struct{}
 	answer *opinion
 	err    error
@@ -55,6 +50,9 @@ const (
 	maxInactive  = 10_000 // tokens
 	activeWeight = 8 << 20
 
+	// saidFor is how long after a failure was told nothing better is.
+	saidFor = time.Second
+
 	// callsPerSlot is how many calls may wait for each that is under way.
 	callsPerSlot = 16
 )
@@ -63,18 +61,16 @@ const (
 // the calls; nil is one that knows no proxy. tell hears when asking begins to
 // fail and when it works again, from another goroutine.
 func NewIntrospector(c IntrospectorConfig, transport http.RoundTripper, tell func(exchange.Event)) *Introspector {
+	at := c.Introspection
 	if transport == nil {
-		transport = newIntrospectionTransport(c.Introspection)
+		transport = newTransport(at.Timeout, 0, at.MaxConcurrent)
 	}
 	return &Introspector{
-		config: c, transport: transport, tell: tell,
-		slots: make(chan struct{}, c.Introspection.MaxConcurrent),
-		calls: map[digest]*introspection{},
-		active: otter.Must(&otter.Options[digest, *opinion]{
-			MaximumWeight: activeWeight,
-			Weigher:       func(_ digest, a *opinion) uint32 { return uint32(a.size + principalSize) },
-		}),
-		inactive: otter.Must(&otter.Options[digest, *opinion]{MaximumSize: maxInactive}),
+		config: c, transport: transport,
+		voice:  voice{tell: tell, kind: exchange.Introspection, name: c.Issuer, well: "answering", quiet: saidFor},
+		slots:  make(chan struct{}, at.MaxConcurrent),
+		active: newRemembered[*opinion](activeWeight), inactive: newRemembered[*opinion](maxInactive),
+		pending: map[digest]*pendingCall{},
 	}
 }
 
@@ -82,11 +78,7 @@ func NewIntrospector(c IntrospectorConfig, transport http.RoundTripper, tell fun
 func (n *Introspector) Issuer() string { return n.config.Issuer }
 
 // Failing reports whether the last call failed.
-func (n *Introspector) Failing() bool {
-	n.saying.Lock()
-	defer n.saying.Unlock()
-	return n.failed
-}
+func (n *Introspector) Failing() bool { return n.voice.failing() }
 
 // Close lets go of connections that nobody uses. Requests that still use n are
 // answered.
@@ -103,7 +95,7 @@ var (
 
 // ask returns what the issuer says of token, now or a short while ago.
 func (n *Introspector) ask(ctx context.Context, token string) (*opinion, error) {
-	known, call, err := n.call(token)
+	known, call, err := n.lookUp(token)
 	if known != nil || err != nil {
 		return known, err
 	}
@@ -115,65 +107,42 @@ func (n *Introspector) ask(ctx context.Context, token string) (*opinion, error) 
 	}
 }
 
-// call returns the answer for token, if it is known, or the call to wait for:
+// lookUp returns the answer for token, if it is known, or the call to wait for:
 // the one under way or, if there is none, one that begins now.
-func (n *Introspector) call(token string) (*opinion, *introspection, error) {
+func (n *Introspector) lookUp(token string) (*opinion, *pendingCall, error) {
 	d := digestOf(token)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, kept := range []*otter.Cache[digest, *opinion]{n.active, n.inactive} {
-		if a, ok := kept.GetIfPresent(d); ok && time.Now().Before(a.until) {
+	for _, kept := range []*remembered[*opinion]{n.active, n.inactive} {
+		if a, ok := kept.get(d); ok {
 			return a, nil, nil
 		}
 	}
-	if call, ok := n.calls[d]; ok {
+	if call, ok := n.pending[d]; ok {
 		return nil, call, nil
 	}
-	if len(n.calls) >= callsPerSlot*cap(n.slots) {
+	if len(n.pending) >= callsPerSlot*cap(n.slots) {
 		return nil, nil, errFull
 	}
-	call := &introspection{done: make(chan struct{})}
-	n.calls[d] = call
+	call := &pendingCall{done: make(chan struct{})}
+	n.pending[d] = call
 	go n.run(call, d, token)
 	return nil, call, nil
 }
 
 // run makes the call, and lets go those who wait for it.
-func (n *Introspector) run(call *introspection, d digest, token string) {
+func (n *Introspector) run(call *pendingCall, d digest, token string) {
 	call.answer, call.err = n.introspect(token)
-	n.say(call.err)
+	n.voice.say("", call.err)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	switch {
+	switch a := call.answer; {
 	case call.err != nil:
-	case call.answer.claims == nil:
-		n.active.Invalidate(d)
-		n.inactive.Set(d, call.answer)
+	case a.claims == nil:
+		n.inactive.put(d, a, 1, a.until)
 	default:
-		n.active.Set(d, call.answer)
+		n.active.put(d, a, a.size+principalSize, a.until)
 	}
-	delete(n.calls, d)
+	delete(n.pending, d)
 	close(call.done)
 }
-
-// saidFor is how long after a failure was told nothing better is: an issuer that
-// fails now and then does not fill the log.
-const saidFor = time.Second
-
-// say tells how a call went, if that is another word than said before.
-func (n *Introspector) say(err error) {
-	e := exchange.Event{Time: time.Now(), Kind: exchange.Introspection, Name: n.config.Issuer, To: answering}
-	if err != nil {
-		e.To, e.Detail, e.Bad = failing, err.Error(), true
-	}
-	n.saying.Lock()
-	defer n.saying.Unlock()
-	n.failed = err != nil
-	if e.To == n.said || !n.failed && e.Time.Sub(n.at) < saidFor {
-		return
-	}
-	e.From, n.said, n.at = n.said, e.To, e.Time
-	n.tell(e)
-}
-
-const answering = "answering"

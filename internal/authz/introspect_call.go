@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,33 +20,23 @@ import (
 // maxIntrospection bounds one answer.
 const maxIntrospection exchange.Size = 64 << 10
 
-// newIntrospectionTransport returns one that keeps as many connections as
-// there may be calls. Like all our calls it takes no proxy from the
-// environment.
-func newIntrospectionTransport(c IntrospectionConfig) *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
-		ForceAttemptHTTP2:   true,
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: c.MaxConcurrent,
-		IdleConnTimeout:     30 * time.Second,
-
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
 // introspect asks the issuer about token, when there is a free slot.
 func (n *Introspector) introspect(token string) (*opinion, error) {
 	c := n.config.Introspection
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	defer cancel()
+	deadline, _ := ctx.Deadline()
+	busy := fmt.Errorf("no call was free within %v: %d are under way", c.Timeout, c.MaxConcurrent)
 	select {
 	case n.slots <- struct{}{}:
 		defer func() { <-n.slots }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no call was free within %v: %d are under way", c.Timeout, c.MaxConcurrent)
+		return nil, busy
 	}
 	asked := time.Now() // what is revoked while the answer travels is not believed for longer
+	if !asked.Before(deadline) {
+		return nil, busy // a slot came free in the moment when nobody waited any more
+	}
 	data, err := n.post(ctx, token)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("no answer within %v", c.Timeout)

@@ -14,7 +14,8 @@ import (
 // IntrospectionConfig is how an issuer is asked about a token (RFC 7662). Only
 // an answer that says "active": true passes; what else it says is the token's
 // claims. While the issuer cannot be asked, a token that was not asked about
-// lately is answered with 503, since it may be good.
+// lately is answered with 503, since it may be good. Where authn is in shadow no
+// request waits: a token's first one counts as one that could not be judged.
 type IntrospectionConfig struct {
 	// URL is the issuer's introspection_endpoint: https, or http to this
 	// machine. It is called without a proxy, and a redirect is not followed.
@@ -24,7 +25,7 @@ type IntrospectionConfig struct {
 	// ClientSecretFile holds the secret that goes with ClientID; trailing line
 	// ends are not part of it. Both are sent as HTTP Basic (RFC 6749 section
 	// 2.3.1).
-	ClientSecretFile string `yaml:"clientSecretFile" file:"read"`
+	ClientSecretFile string `yaml:"clientSecretFile" file:"secret"`
 
 	// CacheFor is how long an answer is gone by, at most until the token
 	// expires: a token that is revoked is accepted for so long. That one is
@@ -45,7 +46,7 @@ func (c *IntrospectionConfig) SetDefaults() {
 
 // Validate reports every problem with c.
 func (c *IntrospectionConfig) Validate(report exchange.Report) {
-	if problem := checkRemote(c.URL); problem != "" {
+	if problem := exchange.SecureURL(c.URL); problem != "" {
 		report("url", problem)
 	}
 	if c.ClientID == "" {
@@ -65,7 +66,7 @@ func (c *IntrospectionConfig) secret(read func(path string) ([]byte, error)) (st
 	if err != nil {
 		return "", err
 	}
-	secret := string(trimSecret(data))
+	secret := string(exchange.TrimSecret(data))
 	if secret == "" {
 		return "", errors.New("holds no secret")
 	}

@@ -222,6 +222,7 @@ func TestWhichTokensAnIssuerIsAskedAbout(t *testing.T) {
 
 		{"a JWT of a known issuer", good, false, ""},
 		{"a forged JWT of a known issuer", good[:len(good)-4] + "AAAA", false, exchange.TokenInvalid},
+		{"a JWT of a known issuer and of a stranger", signed(`{"iss":"` + alice + `","iss":"https://other.example"}`), false, exchange.TokenInvalid},
 		{"an expired JWT of a known issuer", long(map[string]any{"exp": 1}), false, exchange.TokenExpired},
 		{"no token", "", false, exchange.TokenMalformed},
 		{"one that no header may hold", `a"b`, false, exchange.TokenMalformed},

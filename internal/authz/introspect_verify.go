@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -15,55 +14,39 @@ type introspected struct {
 	issuer    string
 	by        *Introspector
 	validator *jwt.Validator
-	skew      time.Duration
 }
 
-func newOpaque(c IssuerConfig, by *Introspector, skew time.Duration) *issuer {
-	options := []jwt.ParserOption{jwt.WithLeeway(skew)}
-	if len(c.Audiences) > 0 {
-		options = append(options, jwt.WithAudience(c.Audiences...))
-	}
-	return &issuer{
-		name: c.Issuer,
-		keys: &keys{}, // always the same: no key vouches for an answer
-		opaque: &introspected{
-			issuer: c.Issuer, by: by, validator: jwt.NewValidator(options...), skew: skew,
-		},
-	}
+func newIntrospected(issuer string, by *Introspector, rules []jwt.ParserOption) *introspected {
+	return &introspected{issuer: issuer, by: by, validator: jwt.NewValidator(rules...)}
 }
 
-// verify returns what the issuer says of token, and until when that may be
-// gone by.
-func (o *introspected) verify(ctx context.Context, token string) (jwt.MapClaims, time.Time, *rejection) {
-	a, err := o.by.ask(ctx, token)
+// verify has what it returns count as long as the answer does.
+func (i *introspected) verify(ctx context.Context, token string) (believed, *rejection) {
+	a, err := i.by.ask(ctx, token)
 	if err != nil {
-		return nil, time.Time{}, &rejection{
+		return believed{}, &rejection{
 			reason:     exchange.IntrospectionUnavailable,
 			detail:     "the token's issuer could not be asked about it",
-			note:       fmt.Sprintf("introspection by issuer %q: %v", o.issuer, err),
+			note:       fmt.Sprintf("introspection by issuer %q: %v", i.issuer, err),
 			retryAfter: 1,
 		}
 	}
 	if a.claims == nil {
-		return nil, time.Time{}, invalid("the token is not active")
+		return believed{}, invalid("the token is not active")
 	}
-	if why := o.judge(a.claims); why != nil {
-		return nil, time.Time{}, why
+	if why := i.judge(a.claims); why != nil {
+		return believed{}, why
 	}
-	until := a.until
-	if exp := expiry(a.claims, o.skew); !exp.IsZero() && exp.Before(until) {
-		until = exp
-	}
-	return a.claims, until, nil
+	return believed{issuer: i.issuer, claims: a.claims, until: a.until}, nil
 }
 
 // judge looks at claims as at those of a JWT, but that exp and iss may be
 // absent (RFC 7662 section 2.2).
-func (o *introspected) judge(claims jwt.MapClaims) *rejection {
-	if err := o.validator.Validate(claims); err != nil {
+func (i *introspected) judge(claims jwt.MapClaims) *rejection {
+	if err := i.validator.Validate(claims); err != nil {
 		return reject(err, claims)
 	}
-	if iss, ok := claims["iss"]; ok && iss != o.issuer {
+	if iss, ok := claims["iss"]; ok && iss != i.issuer {
 		return invalid("the token is from another issuer")
 	}
 	if _, err := claims.GetSubject(); err != nil {

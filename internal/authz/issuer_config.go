@@ -9,8 +9,11 @@ import (
 // IssuerConfig is one issuer of tokens and how they are verified: by exactly
 // one of SecretFile, PublicKeyFile, JWKSFile, JWKSURL and Introspection. With
 // none of them Issuer is a URL, https or http to this machine, under which the
-// issuer's metadata tell where its keys are (OpenID Connect Discovery, else
-// RFC 8414); they are then kept as those at a JWKSURL.
+// issuer's metadata tell where its keys are: at
+// /.well-known/openid-configuration (OpenID Connect Discovery), else at
+// /.well-known/oauth-authorization-server (RFC 8414). They are read before each
+// time that keys are fetched, and must name the issuer exactly as it stands
+// here; the keys are kept as those at a JWKSURL.
 type IssuerConfig struct {
 	Line int `yaml:"-"`
 
@@ -20,7 +23,7 @@ type IssuerConfig struct {
 
 	// SecretFile holds the shared secret of HS256 and its kin; trailing line
 	// ends are not part of it. At least 32 bytes (RFC 7518 section 3.2).
-	SecretFile string `yaml:"secretFile,omitempty" file:"read"`
+	SecretFile string `yaml:"secretFile,omitempty" file:"secret"`
 	// PublicKeyFile holds one public key, or a certificate, as PEM.
 	PublicKeyFile string `yaml:"publicKeyFile,omitempty" file:"read"`
 	// JWKSFile holds a JSON Web Key Set (RFC 7517).
@@ -107,7 +110,7 @@ func (c IssuerConfig) validate(report exchange.Report) {
 		return
 	}
 	if c.JWKSURL != "" {
-		if problem := checkRemote(c.JWKSURL); problem != "" {
+		if problem := exchange.SecureURL(c.JWKSURL); problem != "" {
 			report("jwksURL", problem)
 		}
 	}

@@ -3,8 +3,10 @@ package authz
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
@@ -136,4 +138,57 @@ func FuzzTypes(f *testing.F) {
 			t.Errorf("a token with the header %q passes", header)
 		}
 	})
+}
+
+// Who verifies a token is read as exactly as who verifies it reads it.
+func TestWhoseATokenIs(t *testing.T) {
+	c := AuthnConfig{}
+	c.SetDefaults()
+	c.Issuers = []IssuerConfig{{Issuer: "ours", SecretFile: "key"}, {Issuer: "theirs", SecretFile: "key"}}
+	a, err := NewAuthn("users", c, files{"key": aSecret}.read, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exp := fmt.Sprintf(`,"exp":%d`, time.Now().Add(time.Minute).Unix())
+	tests := []struct {
+		name    string
+		payload string
+		want    string // the issuer, or why there is none
+	}{
+		{"as usual", `{"iss":"ours"` + exp + `}`, "ours"},
+		{"in the middle", `{"x":{"iss":"theirs"},"iss":"ours"` + exp + `}`, "ours"},
+		{"written with an escape", `{"\u0069ss":"ours"` + exp + `}`, "ours"},
+		{"a stranger in other letters", `{"iss":"ours","ISS":"theirs"` + exp + `}`, "ours"},
+		{"a stranger in other letters before", `{"Iss":"theirs","iss":"ours"` + exp + `}`, "ours"},
+		{"in other letters only", `{"ISS":"ours"` + exp + `}`, "the token's issuer is not trusted"},
+		{"two", `{"iss":"ours","iss":"theirs"` + exp + `}`, errTwoIssuers.Error()},
+		{"the same twice", `{"iss":"ours","iss":"ours"` + exp + `}`, errTwoIssuers.Error()},
+		{"two, one with an escape", `{"iss":"ours","\u0069ss":"theirs"` + exp + `}`, errTwoIssuers.Error()},
+		{"none", `{"sub":"u"` + exp + `}`, "the token's issuer is not trusted"},
+		{"a number", `{"iss":7` + exp + `}`, errNoJWT.Error()},
+		{"a list", `["iss","ours"]`, errNoJWT.Error()},
+		{"an object that does not end", `{"iss":"ours"` + exp, errNoJWT.Error()},
+		{"two objects", `{"iss":"ours"` + exp + `}{}`, errNoJWT.Error()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, record := request("/", "Bearer "+signed(tt.payload))
+			var got string
+			if err := a.Check(r); err != nil {
+				got = refusal(t, err).Detail
+			} else {
+				got = record.Principal().Issuer
+			}
+			if got != tt.want {
+				t.Errorf("%s: %q, want %q", tt.payload, got, tt.want)
+			}
+		})
+	}
+}
+
+// signed returns a token with this payload, byte for byte.
+func signed(payload string) string {
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	sum := must(jwt.SigningMethodHS256.Sign(text, []byte(aSecret)))
+	return text + "." + base64.RawURLEncoding.EncodeToString(sum)
 }

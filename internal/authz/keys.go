@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 // key verifies tokens. Its material is public, or a secret that is told to
@@ -120,12 +122,9 @@ func describe(material any) string {
 	return fmt.Sprintf("a key of unknown type %T", material)
 }
 
-// trimSecret cuts off the line end, which is the editor's, not the issuer's.
-func trimSecret(data []byte) []byte { return bytes.TrimRight(data, "\r\n") }
-
 // parseSecret reads a shared secret.
 func parseSecret(data []byte) (keys, error) {
-	secret := trimSecret(data)
+	secret := exchange.TrimSecret(data)
 	if len(secret) < minSecret {
 		return keys{}, fmt.Errorf("holds %d bytes, must be at least %d", len(secret), minSecret)
 	}

@@ -22,7 +22,7 @@ type KeySet struct {
 	config    KeySetConfig
 	transport http.RoundTripper
 	random    func() float64
-	tell      func(exchange.Event)
+	voice     voice
 
 	seen atomic.Pointer[seenKeys] // nil before the first good answer
 
@@ -51,9 +51,12 @@ const patience = 3 * time.Second
 // works again, from another goroutine.
 func NewKeySet(c KeySetConfig, transport http.RoundTripper, random func() float64, tell func(exchange.Event)) *KeySet {
 	if transport == nil {
-		transport = newKeyTransport()
+		transport = newTransport(fetchTimeout, 0, 0) // no connection is kept: the next call comes in minutes
 	}
-	return &KeySet{config: c, transport: transport, random: random, tell: tell, wake: make(chan struct{}, 1)}
+	return &KeySet{
+		config: c, transport: transport, random: random, wake: make(chan struct{}, 1),
+		voice: voice{tell: tell, kind: exchange.JWKS, name: c.Issuer, well: "fetched"},
+	}
 }
 
 // Start begins to fetch the keys, and goes on until Close. Only the first call
@@ -84,7 +87,7 @@ func (k *KeySet) Close() {
 func (k *KeySet) find(ctx context.Context, kid, alg string) ([]any, error) {
 	ks := k.current()
 	if ks == nil || kid != "" && !ks.has(kid) {
-		if round := k.ask(ks != nil); round != nil {
+		if round := k.nextRound(ks != nil); round != nil {
 			await(ctx, round)
 			ks = k.current()
 		}
@@ -104,11 +107,11 @@ func (k *KeySet) current() *keys {
 	return &s.keys
 }
 
-// ask returns what to wait for: the fetch under way or, for a key that is not
+// nextRound returns what to wait for: the fetch under way or, for a key that is not
 // among those we have, one that begins now, unless another did so a short
 // while ago. Without any keys they are being fetched already, as fast as it is
 // decent. It returns nil when there is nothing to wait for.
-func (k *KeySet) ask(have bool) <-chan struct{} {
+func (k *KeySet) nextRound(have bool) <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()

@@ -1,9 +1,6 @@
 package authz
 
 import (
-	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -59,23 +56,4 @@ func (c IssuerConfig) keySet() KeySetConfig {
 		k.JWKS = *c.JWKS
 	}
 	return k
-}
-
-// checkRemote returns what is wrong with the URL of an issuer, if anything.
-// Whoever can change the answer on its way can make tokens, so it must come by
-// TLS or not travel.
-func checkRemote(raw string) string {
-	const want = "must be an https URL, or an http one to this machine"
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return want + ", and does not parse"
-	case u.User != nil:
-		return want + ", without user and password: a secret must not stand in the policy file"
-	case u.Hostname() == "", u.Scheme != "https" && (u.Scheme != "http" || !exchange.Loopback(u.Hostname())):
-		return fmt.Sprintf("%s, got %q", want, raw)
-	case strings.Contains(raw, "#"):
-		return fmt.Sprintf("%s, without a fragment, got %q", want, raw)
-	}
-	return ""
 }

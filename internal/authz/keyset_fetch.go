@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -24,16 +23,10 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// newKeyTransport returns one that keeps no connection: the next call comes
-// in minutes. Like all our calls it takes no proxy from the environment.
-func newKeyTransport() *http.Transport {
-	return &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10}
-}
-
 // run fetches the keys again and again until ctx ends.
 func (k *KeySet) run(ctx context.Context) {
 	defer k.end(time.Time{}, nil)
-	said, failures := "", 0
+	failures := 0
 	for {
 		k.begin()
 		ks, err := k.fetch(ctx)
@@ -46,7 +39,7 @@ func (k *KeySet) run(ctx context.Context) {
 		}
 		wait := k.wait(failures)
 		k.end(time.Now().Add(wait), err)
-		said = k.say(said, ks, err)
+		k.say(ks, err)
 		select {
 		case <-ctx.Done():
 			return
@@ -91,27 +84,13 @@ func (k *KeySet) wait(failures int) time.Duration {
 	return time.Duration(float64(d) * (0.5 + 0.5*k.random()))
 }
 
-// The words of events.
-const (
-	fetched = "fetched"
-	failing = "failing"
-)
-
-// say tells how a fetch went, if that is another word than said before. It
-// returns the word.
-func (k *KeySet) say(before string, ks keys, err error) string {
-	e := exchange.Event{Time: time.Now(), Kind: exchange.JWKS, Name: k.config.Issuer, From: before, To: fetched}
-	e.Detail = fmt.Sprintf("%d usable keys", len(ks.list))
+// say tells how a fetch went.
+func (k *KeySet) say(ks keys, err error) {
+	detail := fmt.Sprintf("%d usable keys", len(ks.list))
 	if len(ks.list) == 1 {
-		e.Detail = "1 usable key"
+		detail = "1 usable key"
 	}
-	if err != nil {
-		e.To, e.Detail, e.Bad = failing, err.Error(), true
-	}
-	if e.To != before {
-		k.tell(e)
-	}
-	return e.To
+	k.voice.say(detail, err)
 }
 
 // fetch asks the issuer once for its keys, and before for where they are if
@@ -147,31 +126,6 @@ func (k *KeySet) get(ctx context.Context, at, accept string) ([]byte, error) {
 	data, err := call(k.transport, req, maxKeySet)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %v", fetchTimeout)
-	}
-	return data, err
-}
-
-// statusError is an answer that is no good.
-type statusError struct{ code int }
-
-func (e *statusError) Error() string { return fmt.Sprintf("the answer is %d, must be 200", e.code) }
-
-// call returns the body of a good answer, of most bytes at most. The request
-// goes straight to the transport: a redirect is an answer like any other that
-// is not 200, and no error repeats the URL.
-func call(transport http.RoundTripper, req *http.Request, most exchange.Size) ([]byte, error) {
-	req.Header.Set("User-Agent", "sidecar")
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, &statusError{resp.StatusCode}
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
-	if err == nil && len(data) > int(most) {
-		err = fmt.Errorf("the answer is larger than %v", most)
 	}
 	return data, err
 }

@@ -431,31 +431,3 @@ func TestAClosedKeySetFetchesNothing(t *testing.T) {
 		k.Start()
 	})
 }
-
-func TestRemoteURLs(t *testing.T) {
-	tests := []struct {
-		url  string
-		good bool
-	}{
-		{"https://id.example.com/keys", true},
-		{"https://id.example.com/keys?p=b2c", true},
-		{"http://localhost:8080/keys", true},
-		{"http://127.0.0.1/keys", true},
-		{"http://[::1]:1/keys", true},
-		{"http://id.example.com/keys", false},
-		{"http://127.0.0.1.example.com/keys", false},
-		{"http://localhost.example.com/keys", false},
-		{"http://10.0.0.1/keys", false},
-		{"https:///keys", false},
-		{"https://u:p@id.example.com/keys", false},
-		{"https://id.example.com/keys#one", false},
-		{"file:///etc/keys", false},
-		{"/keys", false},
-		{"https://%zz/", false},
-	}
-	for _, tt := range tests {
-		if problem := checkRemote(tt.url); (problem == "") != tt.good {
-			t.Errorf("checkRemote(%s) = %q, want a problem: %v", tt.url, problem, !tt.good)
-		}
-	}
-}

@@ -10,12 +10,13 @@ import (
 // allowed in all of them, since we do not know by which the upstream goes:
 //
 //   - decoded, as routing reads it;
-//   - as it was sent, if that is another spelling than the usual one;
+//   - as it was sent, if that is another spelling than the usual one, and as
+//     it is if dot segments and the like are taken off before it is decoded;
 //   - without parameters behind semicolons, empty segments and dot segments,
 //     with backslashes for slashes and up to a NUL, as servlet containers,
 //     Windows and file systems have it.
 //
-// Under server.paths strict the second never comes, since what could be meant
+// Under server.paths strict the second ones never come, since what could be meant
 // by another spelling is refused before any rule is asked, and the third only
 // for parameters.
 
@@ -27,6 +28,33 @@ func raw(u *url.URL) string {
 	}
 	return u.RawPath
 }
+
+// Readings returns how else than as u.Path the path of u may be read; "" is a
+// reading that tells nothing new.
+func Readings(u *url.URL) [3]string {
+	return [...]string{raw(u), resolved(u.RawPath), plain(u.Path)}
+}
+
+// resolved returns a path as it was sent, read by who takes off what plain does
+// before decoding, and knows that behind # is no path; "" if there is nothing
+// of the kind.
+func resolved(sent string) string {
+	clean, _, cut := strings.Cut(sent, "#")
+	if strings.Contains(clean, "%2e") || strings.Contains(clean, "%2E") {
+		clean = encodedDot.Replace(clean)
+	}
+	if p := plain(clean); p != "" {
+		clean = p
+	} else if !cut {
+		return ""
+	}
+	if decoded, err := url.PathUnescape(clean); err == nil {
+		return decoded
+	}
+	return clean
+}
+
+var encodedDot = strings.NewReplacer("%2e", ".", "%2E", ".")
 
 // plain returns a decoded path without what some servers take off it; "" if
 // there is nothing of the kind.

@@ -146,14 +146,15 @@ func (r *rule) matchSource(client netip.Addr) bool {
 	return false
 }
 
-// matchHeaders takes the stricter side where a field is there several times,
-// since we do not know which of them the upstream goes by.
+// matchHeaders takes the stricter side where a field is there several times, or
+// lists several values (RFC 9110 section 5.3 makes no difference), since we do
+// not know which of them the upstream goes by.
 func (r *rule) matchHeaders(a *asked) bool {
 	for _, want := range r.headers {
 		found := false
 		for _, value := range a.values(want.name) {
-			switch ok := want.values.match(value); {
-			case ok:
+			switch {
+			case want.values.match(value), r.deny && want.values.matchPart(value):
 				found = true
 			case !r.deny:
 				return false

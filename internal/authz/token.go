@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"sidecar/internal/exchange"
 )
 
 // Token is what a token says that we make ourselves, to try a policy out.
@@ -25,7 +27,7 @@ type Token struct {
 // the rest what is not empty. The secret is what a secretFile holds: at least
 // 32 bytes; line ends behind it are not part of it.
 func Sign(secret []byte, c Token) (string, error) {
-	secret = trimSecret(secret)
+	secret = exchange.TrimSecret(secret)
 	if len(secret) < minSecret {
 		return "", fmt.Errorf("secret of %d bytes, must be at least %d", len(secret), minSecret)
 	}

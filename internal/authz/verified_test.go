@@ -26,8 +26,9 @@ func (c *counted) find(ctx context.Context, kid, alg string) ([]any, error) {
 // counting returns a policy, and what counts its verifications.
 func counting(t testing.TB) (*Authn, *counted) {
 	a := authn(t, aSecret, bySecret)
-	c := &counted{finder: a.issuers[alice].keys}
-	a.issuers[alice].keys = c
+	by := a.issuers[alice].(*jwtIssuer)
+	c := &counted{finder: by.keys}
+	by.keys = c
 	return a, c
 }
 
@@ -112,10 +113,9 @@ func TestARememberedTokenFallsWithItsKey(t *testing.T) {
 }
 
 func TestRememberedTokensAreBounded(t *testing.T) {
-	ts := newTokens()
-	v := &verified{size: maxToken}
+	ts := newRemembered[*verified](tokensWeight)
 	for i := range 3 * tokensWeight / maxToken {
-		ts.put(digestOf(fmt.Sprint(i)), v)
+		ts.put(digestOf(fmt.Sprint(i)), &verified{}, maxToken, time.Now().Add(time.Hour))
 	}
 	ts.kept.CleanUp()
 	if got, most := ts.kept.EstimatedSize(), tokensWeight/maxToken; got == 0 || got > most {

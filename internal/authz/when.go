@@ -32,7 +32,7 @@ type When struct {
 	// Headers: each field is there and has one of these values, in which *
 	// stands for any run of characters. Of a field that is there several
 	// times, also as X_Name for X-Name, an allow rule wants all to have one,
-	// a deny rule any.
+	// a deny rule any, also of those that a field lists between commas.
 	Headers map[string]exchange.OneOrMore `yaml:"headers,omitempty"`
 	// SourceAddresses: the client is in one of these networks, such as
 	// 10.0.0.0/8, or at one of these addresses. Who the client is, trusted
@@ -65,6 +65,13 @@ func (w *When) AsksWho() string {
 }
 
 func (w *When) validate(report exchange.Report) {
+	none(report, "roles", w.Roles)
+	none(report, "scopes", w.Scopes)
+	none(report, "methods", w.Methods)
+	none(report, "paths", w.Paths)
+	none(report, "hosts", w.Hosts)
+	none(report, "sourceAddresses", w.SourceAddresses)
+	none(report, "principals", w.Principals)
 	for i, scope := range w.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \"\\") { // RFC 6749 section 3.3
 			report(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("must be one scope, without spaces and quotes, got %q", scope))
@@ -85,6 +92,14 @@ func (w *When) validate(report exchange.Report) {
 	}
 	for name, values := range w.Claims {
 		some(report, "claims."+name, values)
+	}
+}
+
+// none reports a list that is there and empty: it reads as if nobody matched,
+// and everybody would.
+func none[T any](report exchange.Report, field string, list []T) {
+	if list != nil && len(list) == 0 {
+		report(field, "must have at least one value; leave it out where it makes no difference")
 	}
 }
 

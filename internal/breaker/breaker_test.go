@@ -190,7 +190,7 @@ func TestFallback(t *testing.T) {
 		})
 	}
 	open := func(b *bench) {
-		if err := b.state.Force("open", "ann"); err != nil {
+		if err := b.state.Force("open", ann); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -232,7 +232,7 @@ func TestFallbackResponse(t *testing.T) {
 	for status, retryAfter := range map[int]string{200: "", 503: "5"} {
 		c := config(func(c *Config) { c.Fallback = &Fallback{Status: status, ContentType: "text/plain", Body: "later"} })
 		b := newBench(t, c, 200)
-		if err := b.state.Force("open", "ann"); err != nil {
+		if err := b.state.Force("open", ann); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := b.rt.RoundTrip(request(t.Context()))
@@ -269,7 +269,7 @@ func TestDecisions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, tt.config, 200)
-			if err := b.state.Force(tt.force, "ann"); err != nil {
+			if err := b.state.Force(tt.force, ann); err != nil {
 				t.Fatal(err)
 			}
 			rec := &exchange.Record{}
@@ -297,7 +297,7 @@ func TestPassIsNotedOnceForAllAttempts(t *testing.T) {
 
 func TestLineIsThatOfTheSnapshot(t *testing.T) {
 	b := newBench(t, config(), 200)
-	if err := b.state.Force("open", "ann"); err != nil {
+	if err := b.state.Force("open", ann); err != nil {
 		t.Fatal(err)
 	}
 	moved := config(func(c *Config) { c.Line = 70 })
@@ -324,7 +324,7 @@ func TestCountAllocatesWhatGobreakerDoes(t *testing.T) {
 
 func BenchmarkBreaker(b *testing.B) {
 	c := config()
-	s := NewState("standard@orders", c, func() float64 { return 0.5 }, func(exchange.Event) {})
+	s := NewState("standard@orders", c, func() float64 { return 0.5 }, func(exchange.Event) error { return nil })
 	br := New(c, s)
 	next := fixed(&http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody})
 	ctx := context.Background()
@@ -343,7 +343,7 @@ func BenchmarkBreaker(b *testing.B) {
 		}
 	})
 	b.Run("refuse", func(b *testing.B) {
-		_ = s.Force("open", "bench")
+		_ = s.Force("open", ann)
 		rt, r := br.Admit(next), request(ctx)
 		b.ReportAllocs()
 		for b.Loop() {

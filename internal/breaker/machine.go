@@ -92,7 +92,7 @@ func (s *State) moved(m *machine, from, to gobreaker.State) {
 		m.consecutive, m.pauses = 0, 0
 		detail = fmt.Sprintf("%d probes succeeded", s.config.HalfOpen.Successes)
 	}
-	s.note(from.String(), to.String(), "", detail)
+	s.note(from.String(), to.String(), detail)
 }
 
 // pause returns how long the breaker stays open after it already opened n

@@ -27,9 +27,14 @@ type bench struct {
 	breaker *Breaker
 	rt      http.RoundTripper // Admit(Count(replies))
 
+	objection error // of who is told
+
 	mu     sync.Mutex
 	events []exchange.Event
 }
+
+// ann is who forces.
+var ann = exchange.Who{Name: "ann"}
 
 // config is one in which every number can be told apart, without jitter.
 func config(change ...func(*Config)) Config {
@@ -48,11 +53,12 @@ func config(change ...func(*Config)) Config {
 func newBench(t *testing.T, c Config, replies ...any) *bench {
 	t.Helper()
 	b := &bench{t: t}
-	b.state = NewState("standard@orders", c, func() float64 { return 0.5 }, func(e exchange.Event) {
-		b.state.Status() // no lock is held
+	b.state = NewState("standard@orders", c, func() float64 { return 0.5 }, func(e exchange.Event) error {
+		b.state.Status() // no lock is held that it takes
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(b.events, e)
+		return b.objection
 	})
 	b.breaker = New(c, b.state)
 	b.rt = b.breaker.Admit(b.breaker.Count(script(replies...)))
@@ -128,8 +134,8 @@ func (b *bench) transitions() string {
 	var lines []string
 	for _, e := range b.events {
 		who := ""
-		if e.Who != "" {
-			who = " by " + e.Who
+		if !e.Who.IsZero() {
+			who = " by " + e.Who.String()
 		}
 		lines = append(lines, e.From+">"+e.To+who+": "+e.Detail)
 	}

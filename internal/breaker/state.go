@@ -17,7 +17,10 @@ type State struct {
 	name   string
 	config Config
 	random func() float64
-	emit   func(exchange.Event)
+	tell   func(exchange.Event) error
+
+	// telling is held by the one goroutine that tells, before mu.
+	telling sync.Mutex
 
 	// mu guards all below. gobreaker is only ever called under it, so that its
 	// callbacks may touch everything here and take no lock themselves, and no
@@ -27,15 +30,15 @@ type State struct {
 	closed  bool // what it is forced to
 	machine *machine
 	news    []exchange.Event // not yet told
-	telling bool
 }
 
 // NewState returns a closed breaker. name is the instance's ("standard@orders"),
-// random draws from [0,1), and emit hears of every transition, one at a time
-// and in order, under no lock. c must be valid.
-func NewState(name string, c Config, random func() float64, emit func(exchange.Event)) *State {
+// random draws from [0,1), and tell hears of every transition, one at a time
+// and in order: of one that is forced before it is made, and its error prevents
+// that. It may look at the State but not force it. c must be valid.
+func NewState(name string, c Config, random func() float64, tell func(exchange.Event) error) *State {
 	c.Line = 0 // lines move with a reload, a State does not
-	s := &State{name: name, config: c, random: random, emit: emit}
+	s := &State{name: name, config: c, random: random, tell: tell}
 	s.machine = s.newMachine()
 	return s
 }
@@ -63,7 +66,7 @@ type Status struct {
 // Status returns how the breaker stands now. A breaker whose pause is over is
 // half-open from then on, whether or not a call has come.
 func (s *State) Status() Status {
-	defer s.tell()
+	defer s.tellNews()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -83,56 +86,50 @@ func (s *State) Status() Status {
 }
 
 // Force holds the breaker "open" or "closed", or returns it to "auto": closed,
-// with nothing counted yet. who asked is told in the Event. A word that
-// changes nothing is no event.
-func (s *State) Force(state, who string) error {
-	if err := checkForced(state); err != nil {
-		return err
-	}
-	defer s.tell()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	forced, closed := state != "auto", state == "closed"
-	if forced == s.forced && closed == s.closed {
-		return nil
-	}
-	from := s.stateWord()
-	// A machine of its own for each term: calls of an earlier one may still
-	// end, and say nothing of this one.
-	s.forced, s.closed, s.machine = forced, closed, s.newMachine()
-	s.note(from, s.stateWord(), who, forcedDetail(forced))
-	return nil
-}
-
-// Forcing returns what Force would tell, for those who must hear of it before;
-// false: it would change nothing.
-func (s *State) Forcing(state, who string) (exchange.Event, bool, error) {
-	if err := checkForced(state); err != nil {
-		return exchange.Event{}, false, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	forced, closed, to := state != "auto", state == "closed", state
-	if !forced {
-		to = gobreaker.StateClosed.String()
-	}
-	changes := forced != s.forced || closed != s.closed
-	return s.event(s.stateWord(), to, who, forcedDetail(forced)), changes, nil
-}
-
-func checkForced(state string) error {
+// with nothing counted yet. who asked is told in the Event, before it is done;
+// where that cannot be told, the error says so and nothing has changed. A word
+// that changes nothing is no event.
+func (s *State) Force(state string, who exchange.Who) error {
 	if state != "open" && state != "closed" && state != "auto" {
 		return fmt.Errorf("state must be open, closed or auto, got %q", state)
 	}
+	defer s.tellNews()
+	s.telling.Lock() // one at a time: what is told is what is done
+	defer s.telling.Unlock()
+
+	e, changes := s.forcing(state, who)
+	if !changes {
+		return nil
+	}
+	if err := s.tell(e); err != nil {
+		return fmt.Errorf("circuit breaker %q is unchanged: %w", s.name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// A machine of its own for each term: calls of an earlier one may still
+	// end, and say nothing of this one. What the earlier one did while this was
+	// told is over before anybody heard of it.
+	s.forced, s.closed = state != "auto", state == "closed"
+	s.machine, s.news = s.newMachine(), nil
 	return nil
 }
 
-func forcedDetail(forced bool) string {
-	if forced {
-		return "forced"
+// forcing returns what is to be told of that word, when all before it was told,
+// and whether it changes anything. s.telling is held.
+func (s *State) forcing(state string, who exchange.Who) (e exchange.Event, changes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.news) > 0 {
+		s.tellFirst()
 	}
-	return "no longer forced"
+	to, detail := state, "forced"
+	if state == "auto" {
+		to, detail = gobreaker.StateClosed.String(), "no longer forced"
+	}
+	changes = (state != "auto") != s.forced || (state == "closed") != s.closed
+	e = s.event(s.stateWord(), to, detail)
+	e.Who = who
+	return e, changes
 }
 
 // stateWord returns the state that holds now.
@@ -185,7 +182,7 @@ type ticket struct {
 func (s *State) enter() (ticket, exchange.Reason, time.Duration) {
 	t, reason, wait, moved := s.admit()
 	if moved {
-		s.tell()
+		s.tellNews()
 	}
 	return t, reason, wait
 }
@@ -215,7 +212,7 @@ func (s *State) admit() (t ticket, reason exchange.Reason, wait time.Duration, m
 // leave counts how the call of t ended: nil, errFailed or errExcluded.
 func (s *State) leave(t ticket, end error) {
 	if t.machine != nil && s.settle(t, end) {
-		s.tell()
+		s.tellNews()
 	}
 }
 
@@ -239,44 +236,51 @@ func (s *State) settle(t ticket, end error) (moved bool) {
 	return len(s.news) > 0
 }
 
-// note keeps an event for tell.
-func (s *State) note(from, to, who, detail string) {
-	s.news = append(s.news, s.event(from, to, who, detail))
+// note keeps an event for tellNews.
+func (s *State) note(from, to, detail string) {
+	s.news = append(s.news, s.event(from, to, detail))
 }
 
-func (s *State) event(from, to, who, detail string) exchange.Event {
+func (s *State) event(from, to, detail string) exchange.Event {
 	shadow := s.config.Mode == exchange.ModeShadow
 	if shadow {
 		detail += "; in shadow, nothing is refused"
 	}
 	return exchange.Event{
 		Time: time.Now(), Kind: exchange.CircuitBreaker, Name: s.name,
-		From: from, To: to, Who: who, Detail: detail,
+		From: from, To: to, Detail: detail,
 		Bad: to == gobreaker.StateOpen.String() && !shadow, Shadow: shadow,
 	}
 }
 
-// tell emits what there is to tell. One goroutine tells at a time, in order;
-// the others leave theirs to it.
-func (s *State) tell() {
-	for {
-		s.mu.Lock()
-		if s.telling || len(s.news) == 0 {
-			s.mu.Unlock()
-			return
-		}
-		event := s.news[0]
-		s.news, s.telling = s.news[1:], true
-		s.mu.Unlock()
-		s.tellOne(event)
+// tellNews tells what there is to tell. Whoever finds another telling leaves it
+// to them, and waits for nothing.
+func (s *State) tellNews() {
+	for s.hasNews() && s.telling.TryLock() {
+		s.tellAll()
 	}
 }
 
-func (s *State) tellOne(e exchange.Event) {
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.telling = false
-	}()
-	s.emit(e)
+func (s *State) hasNews() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.news) > 0
+}
+
+func (s *State) tellAll() {
+	defer s.telling.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.news) > 0 {
+		s.tellFirst()
+	}
+}
+
+// tellFirst tells the first of the news, with s.mu let go. s.telling is held.
+func (s *State) tellFirst() {
+	e := s.news[0]
+	s.news = s.news[1:]
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	_ = s.tell(e) // it has happened already
 }

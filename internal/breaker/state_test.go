@@ -1,7 +1,9 @@
 package breaker
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -222,7 +224,7 @@ func TestForce(t *testing.T) {
 		b := newBench(t, config(), 500)
 		force := func(state, who string) {
 			t.Helper()
-			if err := b.state.Force(state, who); err != nil {
+			if err := b.state.Force(state, exchange.Who{Name: who}); err != nil {
 				t.Fatalf("Force(%s): %v", state, err)
 			}
 		}
@@ -259,38 +261,75 @@ func TestForce(t *testing.T) {
 	})
 }
 
-// Forcing says what Force is going to tell, and does nothing.
-func TestForcing(t *testing.T) {
+// What cannot be told is not done, and calls go on meanwhile.
+func TestForceIsToldBeforeItIsDone(t *testing.T) {
 	b := newBench(t, config(), 200)
-	tests := []struct {
-		state   string
-		want    string
-		changes bool
-	}{
-		{"open", "closed>open by ann: forced", true},
-		{"closed", "closed>closed by ann: forced", true},
-		{"auto", "closed>closed by ann: no longer forced", false},
-		{"closed", "closed>closed by ann: forced", true}, // it was not done before
+	b.objection = errors.New("the disk is full")
+	err := b.state.Force("open", ann)
+	if want := `circuit breaker "standard@orders" is unchanged: the disk is full`; !errors.Is(err, b.objection) || err.Error() != want {
+		t.Errorf("Force: %v, want %s", err, want)
 	}
-	for _, tt := range tests {
-		e, changes, err := b.state.Forcing(tt.state, "ann")
-		got := e.From + ">" + e.To + " by " + e.Who + ": " + e.Detail
-		if got != tt.want || changes != tt.changes || err != nil {
-			t.Errorf("Forcing(%s): %s, %v, %v, want %s, %v", tt.state, got, changes, err, tt.want, tt.changes)
+	b.want("200")
+	for _, word := range []string{"auto", "ajar"} { // changes nothing, is none: nobody is asked
+		_ = b.state.Force(word, ann)
+	}
+	b.wantTransitions("closed>open by ann: forced")
+	b.objection = nil
+	if err := b.state.Force("open", ann); err != nil {
+		t.Error(err)
+	}
+	b.want("breaker_open")
+}
+
+// Telling may take as long as a disk: no call waits for it, and what the breaker
+// does by itself meanwhile does not follow a word that is the last.
+func TestABreakerMovesWhileItIsForced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, answer := make(chan bool), make(chan error)
+		var told []string
+		s := NewState("s", config(), func() float64 { return 0.5 }, func(e exchange.Event) error {
+			told = append(told, e.From+">"+e.To)
+			if e.Who.IsZero() {
+				return nil
+			}
+			asked <- true
+			return <-answer
+		})
+		trip := func() {
+			for range 3 {
+				t, _, _ := s.enter()
+				s.leave(t, errFailed)
+			}
 		}
-	}
-	b.wantTransitions()
+		for _, err := range []error{errors.New("full"), nil} {
+			go func() { _ = s.Force("closed", ann) }()
+			<-asked
+			trip()
+			if got := s.Status().State; got != "open" {
+				t.Errorf("state is %s, want open while it is told", got)
+			}
+			answer <- err
+			synctest.Wait()
+			if err != nil {
+				s.machine = s.newMachine() // as it was
+				told = append(told, "")
+			}
+		}
+		if want := []string{"closed>closed", "closed>open", "", "closed>closed"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		if got := s.Status().State; got != "closed" {
+			t.Errorf("state is %s, want it forced closed", got)
+		}
+	})
 }
 
 func TestForceRefusesAnUnknownWord(t *testing.T) {
 	b := newBench(t, config(), 200)
-	err := b.state.Force("half-open", "ann")
+	err := b.state.Force("half-open", ann)
 	want := `state must be open, closed or auto, got "half-open"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
-	}
-	if _, _, err := b.state.Forcing("half-open", "ann"); err == nil || err.Error() != want {
-		t.Errorf("Forcing: got %v, want %s", err, want)
 	}
 	b.wantTransitions()
 }
@@ -298,17 +337,18 @@ func TestForceRefusesAnUnknownWord(t *testing.T) {
 func TestEventsAreToldInOrder(t *testing.T) {
 	s := NewState("s", config(), func() float64 { return 0 }, nil)
 	last := "closed"
-	s.emit = func(e exchange.Event) { // one at a time: -race sees to it
+	s.tell = func(e exchange.Event) error { // one at a time: -race sees to it
 		if e.From != last {
 			t.Errorf("event %s>%s follows one to %s", e.From, e.To, last)
 		}
 		last = e.To
+		return nil
 	}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 200 {
-				_ = s.Force([]string{"open", "closed", "auto"}[(i+n)%3], "ann")
+				_ = s.Force([]string{"open", "closed", "auto"}[(i+n)%3], ann)
 			}
 		})
 	}

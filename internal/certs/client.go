@@ -14,7 +14,7 @@ type Client struct {
 	// CertFile and KeyFile are the certificate that is shown to the upstream,
 	// with its chain, and its key, both in PEM. Default none.
 	CertFile string `yaml:"certFile,omitempty" file:"read"`
-	KeyFile  string `yaml:"keyFile,omitempty" file:"read"`
+	KeyFile  string `yaml:"keyFile,omitempty" file:"secret"`
 	// ServerName is the name that the upstream's certificate must be for, and
 	// that it is asked for. Default: the endpoint's host.
 	ServerName string `yaml:"serverName,omitempty"`

@@ -22,7 +22,7 @@ type Server struct {
 	CertFile string `yaml:"certFile" file:"read"`
 	// KeyFile holds the certificate's key in PEM, not encrypted: RSA of at least
 	// 2048 bits, ECDSA or Ed25519.
-	KeyFile string `yaml:"keyFile" file:"read"`
+	KeyFile string `yaml:"keyFile" file:"secret"`
 	// ClientCAFile holds the CAs of clients' certificates. Default none.
 	ClientCAFile string `yaml:"clientCAFile,omitempty" file:"read"`
 	// ClientAuth is what is wanted of clients: none, the default, does not ask

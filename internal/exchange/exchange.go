@@ -8,6 +8,7 @@
 package exchange
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 )
@@ -76,6 +77,23 @@ func isMark(c rune) bool {
 	return c != '-' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
 }
 
+// The protocols that a listener or an upstream speaks, in the policy file.
+const (
+	HTTP1 = "http1"
+	H2C   = "h2c" // HTTP/2 without TLS
+)
+
+// KnownMethod reports whether method is one of RFC 9110 section 9.3 or RFC 5789:
+// what clients invent must not become names.
+func KnownMethod(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
 // A Layer wraps the upstream call. next is everything inside it.
 type Layer func(next http.RoundTripper) http.RoundTripper
 
@@ -91,6 +109,10 @@ func CloseBody(r *http.Request) {
 		r.Body.Close()
 	}
 }
+
+// TrimSecret cuts off the line end of a file that holds a secret: it is the
+// editor's.
+func TrimSecret(data []byte) []byte { return bytes.TrimRight(data, "\r\n") }
 
 // Unquoted returns the text of err without what it quotes: bytes from the
 // wire, a secret perhaps.

@@ -11,9 +11,10 @@ import (
 // example.com, not that itself. It is made by NewHostPattern.
 type HostPattern string
 
-// NewHostPattern returns the pattern that text is.
+// NewHostPattern returns the pattern that text is, spelled as HostOnly spells
+// hosts.
 func NewHostPattern(text string) HostPattern {
-	return HostPattern(strings.TrimPrefix(strings.ToLower(text), "*"))
+	return HostPattern(spelledOnce(strings.TrimPrefix(strings.ToLower(text), "*")))
 }
 
 // Match reports whether host, without port as HostOnly returns it, is one of
@@ -25,13 +26,32 @@ func (p HostPattern) Match(host string) bool {
 	return strings.EqualFold(host, string(p))
 }
 
+// Covers reports whether p matches every host that q matches.
+func (p HostPattern) Covers(q HostPattern) bool {
+	if strings.HasPrefix(string(p), ".") {
+		// Also where q is a wildcard itself: *.b.c is below *.c.
+		return strings.HasSuffix(string(q), string(p))
+	}
+	return p == q
+}
+
 // HostOnly returns host without its port, and without the dot that may end a
-// name.
+// name. An IP address has one spelling, however host has it.
 func HostOnly(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
 	}
-	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	return spelledOnce(strings.Trim(host, "[]"))
+}
+
+// spelledOnce returns a host in the spelling that all of its own share.
+func spelledOnce(host string) string {
+	if strings.Contains(host, ":") {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			return addr.Unmap().WithZone("").String()
+		}
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 // A host name, or any name below one.

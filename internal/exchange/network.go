@@ -25,3 +25,16 @@ func (n *Network) UnmarshalText(text []byte) error {
 	n.Prefix = p
 	return nil
 }
+
+// NetworkOf returns whom an address counts for: one host of IPv4, or the /64 of
+// IPv6 that is the least anyone gets and in which a host may choose freely. That
+// of no address is the zero Prefix.
+func NetworkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // of no address there is none
+	return p
+}

@@ -24,3 +24,17 @@ func TestNetwork(t *testing.T) {
 		}
 	}
 }
+
+func TestNetworkOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32",
+		"2001:db8:0:1:2:3:4:5": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if got := NetworkOf(netip.MustParseAddr(text)); got != netip.MustParsePrefix(want) {
+			t.Errorf("%s counts for %v, want %s", text, got, want)
+		}
+	}
+	if got := NetworkOf(netip.Addr{}); got != (netip.Prefix{}) {
+		t.Errorf("no address counts for %v, want nobody", got)
+	}
+}

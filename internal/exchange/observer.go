@@ -22,6 +22,15 @@ type Observer interface {
 	End(ctx context.Context, r *Record)
 }
 
+// NoAttempts is the part of an Observer to which attempts are nothing.
+type NoAttempts struct{}
+
+// Attempt returns ctx.
+func (NoAttempts) Attempt(ctx context.Context, _ *Record, _ *Attempt) context.Context { return ctx }
+
+// Attempted does nothing.
+func (NoAttempts) Attempted(context.Context, *Record, *Attempt) {}
+
 // Event is what is no exchange: a breaker's transition, a toggle, how the keys
 // of an issuer are fetched.
 type Event struct {
@@ -30,15 +39,16 @@ type Event struct {
 	Name   string // of the policy instance
 	From   string
 	To     string
-	Who    string // the admin who caused it; empty for the proxy itself
+	Who    Who // asked for it; nobody where it came by itself
 	Detail string
 	Line   int
 	Bad    bool // worth waking somebody
 	Shadow bool // of a policy in shadow: nothing is refused or done for it
 }
 
-// An EventObserver hears events. What it returns stops a change that must be
-// heard before it is made; a change that has already happened goes on.
+// An EventObserver hears events. One that somebody asks for is told before it
+// is made, and an error prevents it; what came by itself has already happened,
+// and goes on.
 type EventObserver interface {
 	Event(e Event) error
 }
@@ -80,17 +90,19 @@ func (os Observers) End(ctx context.Context, r *Record) {
 	}
 }
 
-// Event tells e to every observer that hears events, and returns what they
-// object.
+// Event tells e to the observers that hear events, and returns what one of them
+// objects. Those behind that one do not hear of what is not done: who may object
+// stands first.
 func (os Observers) Event(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	var errs []error
 	for _, o := range os {
 		if eo, ok := o.(EventObserver); ok {
-			errs = append(errs, eo.Event(e))
+			if err := eo.Event(e); err != nil {
+				return err
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }

@@ -51,7 +51,7 @@ func (f *Refusal) ResponseAs(a Answer, r *http.Request, requestID string) *http.
 	}
 	doc := problem{
 		Type: a.Type, Title: a.Title, Status: a.Status, Detail: f.Detail,
-		Reason: f.Reason, RequestID: requestID, Instance: instance(requestID), Violated: f.Violated,
+		Reason: f.Reason, RequestID: requestID, Instance: instance(requestID), Violated: f.Spent,
 		Errors: f.Errors, MoreErrors: f.MoreErrors,
 	}
 	if f.Policy != "" {

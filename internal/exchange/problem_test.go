@@ -42,7 +42,7 @@ func TestRefusalResponse(t *testing.T) {
 			"all that is known",
 			Refusal{
 				Kind: RateLimit, Policy: "searches", Reason: RateLimited, Detail: "5 requests at most", Note: "key 10.0.0.1", Line: 7,
-				Violated: []string{"searches", "all"},
+				Spent: []string{"searches", "all"},
 			},
 			"1313edaa-f25f-486d-aef1-03b0d5c3a222", 429,
 			map[string]any{

@@ -20,6 +20,9 @@ type Record struct {
 	Start  time.Time // when the request's head had been read
 	Method string
 	Host   string
+	// Scheme is what the client speaks, https or http, as far as trusted proxies
+	// tell.
+	Scheme string
 	Path   string // decoded, without the query
 	Proto  string
 	Client netip.Addr     // who sends it, as far as trusted proxies tell
@@ -35,9 +38,9 @@ type Record struct {
 	// tracing observer when it begins; empty when it is not traced.
 	TraceID string
 
-	Policy   string // the hash of the policy file that it is judged by
-	Route    string // "none" until a route is found
-	Upstream string
+	PolicyHash string // of the policy file that it is judged by
+	Route      string // "none" until a route is found
+	Upstream   string
 
 	// TraceParent names the exchange's own span, for those it asks something
 	// (https://www.w3.org/TR/trace-context/#traceparent-header); set and empty

@@ -18,9 +18,9 @@ type Refusal struct {
 	Line   int    // of the policy or rule in the policy file; 0 if none
 	Proxy  string // the error type of Proxy-Status; empty: that of Reason
 
-	// Violated names the limits that are spent, as the RateLimit-Policy field
+	// Spent names the limits that are spent, as the RateLimit-Policy field
 	// calls them; only a rate limit has any.
-	Violated []string
+	Spent []string
 
 	// Errors are what is wrong in detail, and MoreErrors how many there are
 	// besides; only a validation has any.

@@ -16,7 +16,7 @@ func TestWhatEndsByItselfIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		s := NewSwitch(func(e exchange.Event) error {
-			told = append(told, time.Now().Format("04:05 ")+e.Name+": "+e.From+" -> "+e.To+" by "+e.Who)
+			told = append(told, time.Now().Format("04:05 ")+e.Name+": "+e.From+" -> "+e.To+" by "+e.Who.String())
 			return nil
 		})
 		c := Config{Percent: 100, Abort: Abort{Status: 503}, MaxDuration: 10 * time.Minute}
@@ -28,7 +28,7 @@ func TestWhatEndsByItselfIsTold(t *testing.T) {
 		go func() { s.Run(ctx); close(done) }()
 		on := func(d time.Duration) {
 			t.Helper()
-			if _, err := s.On("chaos", Toggle{Duration: d}, "ann"); err != nil {
+			if _, err := s.On("chaos", Toggle{Duration: d}, by("ann")); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -39,7 +39,7 @@ func TestWhatEndsByItselfIsTold(t *testing.T) {
 		s.Sync([]Named{{Name: "chaos", Config: c}, {Name: "file", Config: enabled}})
 		time.Sleep(20 * time.Second)
 		on(5 * time.Second)
-		if _, err := s.Off("chaos", "bob"); err != nil {
+		if _, err := s.Off("chaos", by("bob")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)

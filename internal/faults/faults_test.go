@@ -360,7 +360,7 @@ func BenchmarkWrap(b *testing.B) {
 		}
 	}
 	b.Run("off", run)
-	if _, err := s.On("chaos", Toggle{}, ""); err != nil {
+	if _, err := s.On("chaos", Toggle{}, by("ann")); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("on", run)

@@ -30,13 +30,16 @@ func aborts(status int) func(*Config) { return func(c *Config) { c.Abort.Status 
 
 func delays(fixed time.Duration) func(*Config) { return func(c *Config) { c.Delay.Fixed = fixed } }
 
+// by is somebody who changes faults.
+func by(name string) exchange.Who { return exchange.Who{Name: name} }
+
 // on returns faults that are all switched on.
 func on(t *testing.T, fs ...Named) *Faults {
 	t.Helper()
 	s := NewSwitch(nil)
 	s.Sync(fs)
 	for _, f := range fs {
-		if _, err := s.On(f.Name, Toggle{}, "test"); err != nil {
+		if _, err := s.On(f.Name, Toggle{}, by("test")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,7 +28,7 @@ const byPolicy = "policy"
 // The last word counts. What runs out is off; nobody has to do anything for
 // it. A Switch is safe for concurrent use.
 type Switch struct {
-	emit func(exchange.Event) error // nil: nobody listens
+	tell func(exchange.Event) error
 
 	// running holds the faults that are on, by name; nil if none is. It may
 	// hold some that have run out. The map is never changed.
@@ -55,7 +55,7 @@ type word struct {
 	on      bool
 	toggle  Toggle
 	expires time.Time
-	who     string
+	who     exchange.Who
 }
 
 // run is a fault that is on.
@@ -66,11 +66,14 @@ type run struct {
 	injected *atomic.Uint64
 }
 
-// NewSwitch returns a Switch that knows no fault yet. emit hears of every
+// NewSwitch returns a Switch that knows no fault yet. tell hears of every
 // change before it is made; its error prevents the change. It may read the
 // Switch but not change it. nil is nobody.
-func NewSwitch(emit func(exchange.Event) error) *Switch {
-	return &Switch{emit: emit, faults: map[string]*fault{}, published: make(chan struct{}, 1)}
+func NewSwitch(tell func(exchange.Event) error) *Switch {
+	if tell == nil {
+		tell = func(exchange.Event) error { return nil }
+	}
+	return &Switch{tell: tell, faults: map[string]*fault{}, published: make(chan struct{}, 1)}
 }
 
 // Sync tells s which faults the policy names from now on. A fault that the
@@ -106,8 +109,8 @@ func (s *Switch) Sync(fs []Named) {
 }
 
 // On switches a fault on for t.Duration, whoever has set it before. The error
-// is ErrUnknown or ErrDisabled, or says which field of t is wrong, or is emit's.
-func (s *Switch) On(name string, t Toggle, who string) (Status, error) {
+// is ErrUnknown or ErrDisabled, or says which field of t is wrong, or is tell's.
+func (s *Switch) On(name string, t Toggle, who exchange.Who) (Status, error) {
 	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
 		if f.config.Mode == exchange.ModeDisabled {
 			return nil, ErrDisabled
@@ -123,8 +126,8 @@ func (s *Switch) On(name string, t Toggle, who string) (Status, error) {
 }
 
 // Off switches a fault off until it is switched on again, even one that the
-// file enables. The error is ErrUnknown or emit's.
-func (s *Switch) Off(name, who string) (Status, error) {
+// file enables. The error is ErrUnknown or tell's.
+func (s *Switch) Off(name string, who exchange.Who) (Status, error) {
 	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
 		if !f.active(now) {
 			return f.word, nil
@@ -135,7 +138,7 @@ func (s *Switch) Off(name, who string) (Status, error) {
 
 // change lets say have the last word on a fault. A word that is the one before
 // is no change.
-func (s *Switch) change(name, who string, say func(fault, time.Time) (*word, error)) (Status, error) {
+func (s *Switch) change(name string, who exchange.Who, say func(fault, time.Time) (*word, error)) (Status, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	now := time.Now()
@@ -167,13 +170,6 @@ func (s *Switch) change(name, who string, say func(fault, time.Time) (*word, err
 	f.word = w
 	s.publish(now)
 	return status, nil
-}
-
-func (s *Switch) tell(e exchange.Event) error {
-	if s.emit == nil {
-		return nil
-	}
-	return s.emit(e)
 }
 
 func onOff(on bool) string {
@@ -263,7 +259,7 @@ func (f *fault) status(name string, now time.Time) Status {
 	}
 	switch {
 	case f.word != nil:
-		s.SetBy = f.word.who
+		s.SetBy = f.word.who.String()
 		if s.Active {
 			c = f.word.toggle.over(c)
 		}

@@ -60,7 +60,7 @@ func TestAnOperatorsWordRunsOut(t *testing.T) {
 		s, f := NewSwitch(nil), policy("chaos", disabled)
 		s.Sync([]Named{f})
 		wantActive(t, s, f, false)
-		status, err := s.On("chaos", Toggle{Duration: time.Minute}, "ann")
+		status, err := s.On("chaos", Toggle{Duration: time.Minute}, by("ann"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestAnOperatorsWordRunsOut(t *testing.T) {
 			t.Error("a fault that has run out still costs the calls something")
 		}
 
-		if _, err := s.On("chaos", Toggle{}, "ann"); err != nil {
+		if _, err := s.On("chaos", Toggle{}, by("ann")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10*time.Minute - time.Nanosecond) // the policy's maxDuration
@@ -90,14 +90,14 @@ func TestOffStopsWhatTheFileEnables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := NewSwitch(nil), policy("chaos", enabled)
 		s.Sync([]Named{f})
-		status, err := s.Off("chaos", "ann")
+		status, err := s.Off("chaos", by("ann"))
 		if err != nil || status.Active || status.SetBy != "ann" {
 			t.Errorf("Off = %+v, %v, want inactive by ann", status, err)
 		}
 		wantActive(t, s, f, false)
 		s.Sync([]Named{f}) // a reload is not a word
 		wantActive(t, s, f, false)
-		if _, err := s.On("chaos", Toggle{}, "bob"); err != nil {
+		if _, err := s.On("chaos", Toggle{}, by("bob")); err != nil {
 			t.Fatal(err)
 		}
 		wantActive(t, s, f, true)
@@ -109,7 +109,7 @@ func TestAFileThatEnablesAgainHasTheLastWord(t *testing.T) {
 		off, on := policy("chaos", disabled), policy("chaos", enabled)
 		s := NewSwitch(nil)
 		s.Sync([]Named{on})
-		if _, err := s.Off("chaos", "ann"); err != nil {
+		if _, err := s.Off("chaos", by("ann")); err != nil {
 			t.Fatal(err)
 		}
 		s.Sync([]Named{off})
@@ -117,7 +117,7 @@ func TestAFileThatEnablesAgainHasTheLastWord(t *testing.T) {
 		wantActive(t, s, on, true)
 
 		// But what an operator has running goes on, in either direction.
-		if _, err := s.On("chaos", Toggle{Duration: time.Minute}, "ann"); err != nil {
+		if _, err := s.On("chaos", Toggle{Duration: time.Minute}, by("ann")); err != nil {
 			t.Fatal(err)
 		}
 		s.Sync([]Named{off})
@@ -133,7 +133,7 @@ func TestAVanishedFaultIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := NewSwitch(nil), policy("chaos", disabled)
 		s.Sync([]Named{f})
-		if _, err := s.On("chaos", Toggle{}, "ann"); err != nil {
+		if _, err := s.On("chaos", Toggle{}, by("ann")); err != nil {
 			t.Fatal(err)
 		}
 		s.Sync(nil)
@@ -153,7 +153,7 @@ func TestAToggleChangesWhatThePolicySays(t *testing.T) {
 		Abort: &Abort{Status: 418},
 		When:  &When{Headers: map[string]string{"x-chaos": "yes"}},
 	}
-	if _, err := s.On("chaos", toggle, "ann"); err != nil {
+	if _, err := s.On("chaos", toggle, by("ann")); err != nil {
 		t.Fatal(err)
 	}
 	toggle.When.Headers["x-chaos"] = "no" // the Switch has its own
@@ -170,7 +170,7 @@ func TestAToggleChangesWhatThePolicySays(t *testing.T) {
 	if got.Injected != 1 || got.Percent != 100 || got.Abort.Status != 418 {
 		t.Errorf("Get = %+v, want 1 injected, percent 100, abort 418", got)
 	}
-	if _, err := s.Off("chaos", "ann"); err != nil {
+	if _, err := s.Off("chaos", by("ann")); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := s.Get("chaos"); got.Abort.Status != 503 || got.When.Headers != nil {
@@ -198,7 +198,7 @@ func TestOnRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := NewSwitch(func(exchange.Event) error { t.Error("an event was emitted"); return nil })
 			s.Sync([]Named{policy("chaos", disabled)})
-			_, err := s.On(tt.fault, tt.toggle, "ann")
+			_, err := s.On(tt.fault, tt.toggle, by("ann"))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("On = %v, want %s", err, tt.want)
 			}
@@ -210,7 +210,7 @@ func TestOnRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewSwitch(nil).Off("chaos", "ann"); !errors.Is(err, ErrUnknown) {
+	if _, err := NewSwitch(nil).Off("chaos", by("ann")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Off of an unknown fault = %v, want ErrUnknown", err)
 	}
 }
@@ -226,11 +226,11 @@ func TestEveryChangeIsToldBeforeItIsMade(t *testing.T) {
 		})
 		s.Sync([]Named{policy("chaos", disabled)})
 		steps := []func() (Status, error){
-			func() (Status, error) { return s.Off("chaos", "ann") }, // changes nothing
-			func() (Status, error) { return s.On("chaos", Toggle{Delay: &Delay{Fixed: time.Second}}, "ann") },
-			func() (Status, error) { return s.On("chaos", Toggle{Percent: ptr(5.0)}, "bob") },
-			func() (Status, error) { return s.Off("chaos", "ann") },
-			func() (Status, error) { return s.Off("chaos", "ann") }, // changes nothing
+			func() (Status, error) { return s.Off("chaos", by("ann")) }, // changes nothing
+			func() (Status, error) { return s.On("chaos", Toggle{Delay: &Delay{Fixed: time.Second}}, by("ann")) },
+			func() (Status, error) { return s.On("chaos", Toggle{Percent: ptr(5.0)}, by("bob")) },
+			func() (Status, error) { return s.Off("chaos", by("ann")) },
+			func() (Status, error) { return s.Off("chaos", by("ann")) }, // changes nothing
 		}
 		for _, step := range steps {
 			if _, err := step(); err != nil {
@@ -255,16 +255,16 @@ func TestAChangeThatCannotBeToldIsNotMade(t *testing.T) {
 	f := policy("chaos", disabled)
 	s.Sync([]Named{f})
 	refuse = full
-	if _, err := s.On("chaos", Toggle{}, "ann"); !errors.Is(err, full) {
+	if _, err := s.On("chaos", Toggle{}, by("ann")); !errors.Is(err, full) {
 		t.Errorf("On = %v, want %v", err, full)
 	}
 	wantActive(t, s, f, false)
 	refuse = nil
-	if _, err := s.On("chaos", Toggle{}, "ann"); err != nil {
+	if _, err := s.On("chaos", Toggle{}, by("ann")); err != nil {
 		t.Fatal(err)
 	}
 	refuse = full
-	if _, err := s.Off("chaos", "ann"); !errors.Is(err, full) {
+	if _, err := s.Off("chaos", by("ann")); !errors.Is(err, full) {
 		t.Errorf("Off = %v, want %v", err, full)
 	}
 	wantActive(t, s, f, true)
@@ -289,8 +289,8 @@ func TestASwitchIsSafeForConcurrentUse(t *testing.T) {
 	faults := New(s, fs)
 	steps := []func(){
 		func() { s.Sync(fs) },
-		func() { s.On("b", Toggle{When: &When{Methods: []string{"POST"}}}, "ann") },
-		func() { s.Off("a", "bob"); s.On("a", Toggle{}, "bob") },
+		func() { s.On("b", Toggle{When: &When{Methods: []string{"POST"}}}, by("ann")) },
+		func() { s.Off("a", by("bob")); s.On("a", Toggle{}, by("bob")) },
 		func() { s.List(); s.Get("a"); s.refresh() },
 		func() {
 			if resp, err := faults.Wrap(&upstream{}).RoundTrip(call("id", 1).Request); err == nil {
@@ -403,7 +403,7 @@ func TestAStatusAsJSON(t *testing.T) {
 		if got, want := tell(), `{"name":"chaos","active":false,`+settings+`,"injected":0}`; got != want {
 			t.Errorf("off:\n got %s\nwant %s", got, want)
 		}
-		if _, err := s.On("chaos", Toggle{Duration: time.Minute}, "ann"); err != nil {
+		if _, err := s.On("chaos", Toggle{Duration: time.Minute}, by("ann")); err != nil {
 			t.Fatal(err)
 		}
 		want := `{"name":"chaos","active":true,` + settings + `,"expiresAt":"2000-01-01T00:01:00Z","setBy":"ann","injected":0}`
@@ -422,7 +422,7 @@ func TestAFaultInShadowSaysSo(t *testing.T) {
 		var told exchange.Event
 		s := NewSwitch(func(e exchange.Event) error { told = e; return nil })
 		s.Sync([]Named{policy("chaos", func(c *Config) { disabled(c); c.Mode = mode })})
-		status, err := s.On("chaos", Toggle{}, "ann")
+		status, err := s.On("chaos", Toggle{}, by("ann"))
 		if err != nil || !strings.HasPrefix(told.Detail, want) || told.Shadow != shadow {
 			t.Errorf("%v: told as %+v, %v, want %q and shadow %v", mode, told, err, want, shadow)
 		}

@@ -13,14 +13,6 @@ import (
 // Begin does nothing: a request is told when it has ended.
 func (l *Log) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
-// Attempt does nothing: the line of the request says how many there were.
-func (l *Log) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
-	return ctx
-}
-
-// Attempted does nothing.
-func (l *Log) Attempted(context.Context, *exchange.Record, *exchange.Attempt) {}
-
 // End writes the line of the request.
 func (l *Log) End(ctx context.Context, r *exchange.Record) {
 	level := slog.LevelInfo
@@ -130,7 +122,7 @@ func (s *settings) redacted(h http.Header) map[string][]string {
 	out := make(map[string][]string, len(h))
 	for name, values := range h {
 		// An upstream may read X_Api_Key as X-Api-Key, and so may its client.
-		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		plain := exchange.Dashed(http.CanonicalHeaderKey(name))
 		switch {
 		case s.redact[plain]:
 			values = []string{"***"}

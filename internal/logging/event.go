@@ -8,19 +8,20 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// Event writes the line of e. It never objects.
+// Event writes the line of e, unless that is a reload: who reloads says more of
+// it, when it is done. It never objects.
 func (l *Log) Event(e exchange.Event) error {
 	level := slog.LevelInfo
 	if e.Bad {
 		level = slog.LevelWarn
 	}
 	ctx := context.Background()
-	if !l.handler.Enabled(ctx, level) {
+	if e.Kind == exchange.Reload || !l.handler.Enabled(ctx, level) {
 		return nil
 	}
 	line := slog.NewRecord(e.Time, level, words(e.Kind), 0)
 	for _, f := range [...]struct{ key, value string }{
-		{"name", e.Name}, {"from", e.From}, {"to", e.To}, {"detail", e.Detail}, {"who", e.Who},
+		{"name", e.Name}, {"from", e.From}, {"to", e.To}, {"detail", e.Detail}, {"who", e.Who.String()},
 	} {
 		if f.value != "" {
 			line.AddAttrs(slog.String(f.key, f.value))

@@ -30,7 +30,7 @@
 //	principal    ? the subject that authn found proven
 //	credential   ? how: token, apiKey, clientCertificate
 //	decisions    ? what policies said beyond a plain pass: a list of
-//	             kind, policy, outcome, reason, detail, line
+//	             kind, policy, outcome, reason, rule, detail, line
 //	headers      ? at level debug: the request's header, secrets as ***
 //
 // The line of an event is called by its kind ("circuit breaker", "fault",
@@ -61,6 +61,8 @@ var (
 
 // Log is the one log of the process. It is safe for concurrent use.
 type Log struct {
+	exchange.NoAttempts // the line of a request says how many there were
+
 	settings atomic.Pointer[settings]
 	handler  *handler
 	logger   *slog.Logger

@@ -81,17 +81,22 @@ func TestEvent(t *testing.T) {
 		},
 		{
 			"a toggle tells who", "info",
-			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "inactive", To: "open", Who: "alice", Line: 7},
+			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "inactive", To: "open", Who: exchange.Who{Name: "alice"}, Line: 7},
 			head + `"INFO","msg":"fault","name":"chaos","from":"inactive","to":"open","who":"alice","line":7}`,
 		},
 		{
-			"a reload", "info",
-			exchange.Event{Kind: "reload", Detail: "2 routes"},
-			head + `"INFO","msg":"reload","detail":"2 routes"}`,
+			"a kind alone", "info",
+			exchange.Event{Kind: exchange.JWKS, Detail: "2 keys"},
+			head + `"INFO","msg":"jwks","detail":"2 keys"}`,
+		},
+		{
+			"of a reload others say more", "info",
+			exchange.Event{Kind: exchange.Reload, Detail: "2 routes"},
+			"",
 		},
 		{
 			"the level holds for events", "warn",
-			exchange.Event{Kind: "reload"},
+			exchange.Event{Kind: exchange.JWKS},
 			"",
 		},
 	}
@@ -178,7 +183,7 @@ func TestLinesStayWhole(t *testing.T) {
 		wg.Go(func() {
 			for range lines {
 				log.End(t.Context(), record())
-				_ = log.Event(exchange.Event{Kind: "reload"})
+				_ = log.Event(exchange.Event{Kind: exchange.JWKS})
 				log.Logger().Info("hello")
 			}
 		})

@@ -17,7 +17,8 @@ const (
 // come once in each list. Breakers and faults in shadow are left out: an alert
 // on an open breaker must not need to know that some refuse nothing.
 type Levels struct {
-	Policy   string // the hash of the policy file that holds; empty for none
+	PolicyHash string // of the policy file that holds; empty for none
+
 	Breakers []BreakerLevel
 	Faults   []FaultLevel
 	Budgets  []BudgetLevel
@@ -129,8 +130,8 @@ func (l Levels) tell(ch chan<- prometheus.Metric) {
 	tell := func(desc *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
 	}
-	if l.Policy != "" {
-		tell(configInfo, 1, l.Policy)
+	if l.PolicyHash != "" {
+		tell(configInfo, 1, l.PolicyHash)
 	}
 	for _, b := range l.Breakers {
 		for _, state := range states(b.State) {

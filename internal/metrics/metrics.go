@@ -60,6 +60,8 @@ const namespace = "sidecar"
 // process: a reload changes its routes, never its counts. It is safe for
 // concurrent use.
 type Metrics struct {
+	exchange.NoAttempts // of their beginning; Attempted counts them
+
 	registry *prometheus.Registry
 
 	vectors vectors

@@ -316,11 +316,11 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 		t.Errorf("before Levels: %s, want nothing", got)
 	}
 	now := Levels{
-		Breakers: []BreakerLevel{{"standard@orders", "half-open"}},
-		Faults:   []FaultLevel{{"chaos", true}, {"slow", false}},
-		Budgets:  []BudgetLevel{{"orders", 4.5}},
-		KeySets:  []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
-		Policy:   "abc",
+		Breakers:   []BreakerLevel{{"standard@orders", "half-open"}},
+		Faults:     []FaultLevel{{"chaos", true}, {"slow", false}},
+		Budgets:    []BudgetLevel{{"orders", 4.5}},
+		KeySets:    []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
+		PolicyHash: "abc",
 
 		Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(7, 0)}, {"", "orders", "caFile", time.Unix(8, 0)}},
 
@@ -345,7 +345,7 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
 		t.Errorf("levels (-want +got):\n%s", diff)
 	}
-	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}, Policy: "def"}
+	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}, PolicyHash: "def"}
 	want = []string{
 		`circuit_breaker_state{name="b",state="closed"} 0`,
 		`circuit_breaker_state{name="b",state="half-open"} 0`,
@@ -430,11 +430,11 @@ func busy(t *testing.T) *Metrics {
 	m.Routes([]string{"orders"})
 	m.Levels(func() Levels {
 		return Levels{
-			Policy:   "0a1b2c",
-			Breakers: []BreakerLevel{{"b", "closed"}},
-			Faults:   []FaultLevel{{"chaos", true}},
-			Budgets:  []BudgetLevel{{"orders", 5}},
-			KeySets:  []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
+			PolicyHash: "0a1b2c",
+			Breakers:   []BreakerLevel{{"b", "closed"}},
+			Faults:     []FaultLevel{{"chaos", true}},
+			Budgets:    []BudgetLevel{{"orders", 5}},
+			KeySets:    []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
 
 			Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(1, 0)}},
 

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"net/http"
 
 	"sidecar/internal/exchange"
 )
@@ -10,11 +9,6 @@ import (
 // Begin counts a request in.
 func (m *Metrics) Begin(ctx context.Context, r *exchange.Record) context.Context {
 	m.routes.get(r.Route).inFlight.Inc()
-	return ctx
-}
-
-// Attempt does nothing.
-func (m *Metrics) Attempt(ctx context.Context, _ *exchange.Record, _ *exchange.Attempt) context.Context {
 	return ctx
 }
 
@@ -37,7 +31,7 @@ func (r *route) attempted(a *exchange.Attempt) {
 
 // End counts the request, and out, and what the policies said to it.
 func (m *Metrics) End(_ context.Context, r *exchange.Record) {
-	rt, method := m.routes.get(r.Route), known(r.Method)
+	rt, method := m.routes.get(r.Route), methodOf(r.Method)
 	rt.inFlight.Dec()
 	rt.requests.get(request{method, r.Status}).Inc()
 	rt.duration.get(method).Observe(r.Took.Seconds())
@@ -62,12 +56,10 @@ func (m *Metrics) Event(e exchange.Event) error {
 	return nil
 }
 
-// known returns method, or _OTHER for one that is not in RFC 9110 section
-// 9.3 or RFC 5789: what clients invent must not make series.
-func known(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+// methodOf returns the label of method: what clients invent must not make
+// series.
+func methodOf(method string) string {
+	if exchange.KnownMethod(method) {
 		return method
 	}
 	return "_OTHER"

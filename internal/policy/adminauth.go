@@ -34,9 +34,12 @@ type AdminToken struct {
 	Name string `yaml:"name"`
 	// File holds the token and nothing else, on one line: at least 16 visible
 	// ASCII characters. Another content counts as soon as it is there.
-	File string `yaml:"file" file:"read"`
+	File string `yaml:"file" file:"secret"`
 	// Role is viewer, the default, or operator.
 	Role string `yaml:"role"`
+
+	// Token is what File held when the policy was read; none if it was not.
+	Token Secret `yaml:"-"`
 }
 
 // AdminCertificate is who a client certificate may speak of, and what they may
@@ -78,19 +81,14 @@ func (c *AdminCertificate) Validate(report exchange.Report) {
 // anybody reports whether a has a credential at all.
 func (a *AdminAuth) anybody() bool { return a != nil && len(a.Tokens)+len(a.Certificates) > 0 }
 
-// AdminTokenOf returns the token in the file of t, as it was when the policy
-// was read; empty if it was not.
-func (f *File) AdminTokenOf(t AdminToken) string {
-	return strings.TrimRight(string(f.origin().files[t.File]), "\r\n")
-}
-
-// adminTokens checks the names of tokens, and what their files hold.
+// adminTokens checks the names of tokens, and fills in what their files hold.
 func (w *walk) adminTokens(f *File) {
 	if f.Server.AdminAuth == nil {
 		return
 	}
 	names, tokens := map[string]bool{}, map[string]bool{}
-	for i, t := range f.Server.AdminAuth.Tokens {
+	for i := range f.Server.AdminAuth.Tokens {
+		t := &f.Server.AdminAuth.Tokens[i]
 		at := fmt.Sprintf("server.adminAuth.tokens[%d]", i)
 		if names[t.Name] {
 			w.check(at+".name", fmt.Sprintf("is that of another token: %q", t.Name))
@@ -99,13 +97,13 @@ func (w *walk) adminTokens(f *File) {
 		if _, read := w.reads[at+".file"]; !read {
 			continue
 		}
-		token := f.AdminTokenOf(t)
+		token := string(exchange.TrimSecret(w.files[t.File]))
 		switch {
 		case !tokenShape.MatchString(token):
 			w.check(at+".file", "must hold one line of at least 16 characters, all of them visible ASCII")
 		case tokens[token]:
 			w.check(at+".file", "holds the token of another name")
 		}
-		tokens[token] = true
+		tokens[token], t.Token = true, Secret{token, t.File}
 	}
 }

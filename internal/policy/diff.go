@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"reflect"
@@ -116,7 +117,7 @@ func (s *source) contents(path string) string {
 	var print strings.Builder
 	for _, at := range slices.Sorted(maps.Keys(s.reads)) {
 		if below, ok := strings.CutPrefix(at, path); ok && path != "" && below != "" && strings.ContainsRune(".[", rune(below[0])) {
-			fmt.Fprintf(&print, " %x", s.files[s.reads[at]])
+			fmt.Fprintf(&print, " %x", sha256.Sum256(s.files[s.reads[at]]))
 		}
 	}
 	return print.String()

@@ -10,6 +10,7 @@ type field struct {
 	key       string
 	index     []int
 	names     bool // a file to read
+	secret    bool // which nobody else should
 	omitEmpty bool // not written when it says nothing
 }
 
@@ -29,7 +30,8 @@ func fieldsOf(t reflect.Type) fields {
 				fs = append(fs, f)
 			}
 		case key != "":
-			fs = append(fs, field{key, []int{i}, sf.Tag.Get("file") == "read", options == "omitempty"})
+			file := sf.Tag.Get("file")
+			fs = append(fs, field{key, []int{i}, file != "", file == "secret", options == "omitempty"})
 		}
 	}
 	return fs

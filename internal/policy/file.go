@@ -5,6 +5,8 @@
 package policy
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"sidecar/internal/audit"
@@ -43,99 +45,6 @@ type File struct {
 	source *source
 }
 
-// Server is how the sidecar itself listens. Listen, Telemetry, Admin,
-// Protocols and Limits are read once, and so is whether there is TLS: a change
-// needs a restart.
-type Server struct {
-	// Listen is where traffic arrives, and nothing else. Default :8080.
-	Listen string `yaml:"listen"`
-	// Telemetry is where /metrics, /healthz, /livez and /readyz are read.
-	// Default :9090.
-	Telemetry string `yaml:"telemetry"`
-	// Admin is where the running sidecar is looked at and changed: routes,
-	// policies, decisions, faults, breakers, reloads. An address that is not
-	// loopback needs an AdminToken or an AdminAuth. Default 127.0.0.1:9901.
-	Admin string `yaml:"admin"`
-	// AdminToken is what admin requests carry as "Authorization: Bearer TOKEN":
-	// those that change something and, where Admin is not loopback, all. It is
-	// written as a variable alone, ${NAME} or ${NAME:-}; empty is none. At
-	// least 16 visible ASCII characters. Default none.
-	AdminToken Secret `yaml:"adminToken,omitempty"`
-	// AdminAuth gives admin requests names and roles. Default none: without
-	// one, looking needs no credential where Admin is loopback, nor does
-	// changing unless there is an AdminToken.
-	AdminAuth *AdminAuth `yaml:"adminAuth,omitempty"`
-
-	// Protocols are http1, h2c or both, on Listen. Default both. Where it is
-	// encrypted, h2c stands for HTTP/2 as clients negotiate it.
-	Protocols []string `yaml:"protocols"`
-
-	// TLS is how Listen is encrypted. Default none: it is not. To begin or to end
-	// with that needs a restart; all else in it does not.
-	TLS *certs.Server `yaml:"tls,omitempty"`
-	// TelemetryTLS is how Telemetry is encrypted. Default none.
-	TelemetryTLS *certs.Server `yaml:"telemetryTLS,omitempty"`
-	// AdminTLS is how Admin is encrypted. Default none.
-	AdminTLS *certs.Server `yaml:"adminTLS,omitempty"`
-
-	Limits Limits `yaml:"limits"`
-
-	// Paths is strict, the default, which refuses paths that can be read in
-	// two ways before any rule reads them; or raw, which lets them by and
-	// asks every rule about the decoded path and the raw one.
-	Paths string `yaml:"paths"`
-
-	// TrustedProxies are the peers whose X-Forwarded-For, -Host and -Proto and
-	// whose X-Request-ID count: networks or addresses. Those of any other peer
-	// are replaced; an empty list trusts nobody. Where requests are traced,
-	// only these peers' traces are continued. Default [127.0.0.0/8,
-	// ::1/128], this machine.
-	TrustedProxies []Network `yaml:"trustedProxies"`
-
-	Shutdown Shutdown `yaml:"shutdown"`
-}
-
-// The protocols that a listener speaks.
-const (
-	HTTP1 = "http1"
-	H2C   = "h2c"
-)
-
-// What is done with paths that can be read in two ways.
-const (
-	PathsStrict = "strict"
-	PathsRaw    = "raw"
-)
-
-// Limits bound what clients can take.
-type Limits struct {
-	// ReadHeaderTimeout bounds the reading of a request's head. Default 5s.
-	ReadHeaderTimeout time.Duration `yaml:"readHeaderTimeout"`
-	// IdleTimeout is how long an unused connection is kept. Default 90s.
-	IdleTimeout time.Duration `yaml:"idleTimeout"`
-	// MaxHeaderBytes bounds a request's head. Default 32KiB.
-	MaxHeaderBytes exchange.Size `yaml:"maxHeaderBytes"`
-	// MaxConnections is how many connections are served at once; the next
-	// ones wait to be accepted. Default 10000.
-	MaxConnections int `yaml:"maxConnections"`
-	// MaxConnectionsPerAddress is how many of them one client may have, by its
-	// address (of IPv6 its /64); more are closed at once. Behind a load balancer
-	// all come from that. Default 0: as many as there are.
-	MaxConnectionsPerAddress int `yaml:"maxConnectionsPerAddress"`
-	// MaxConcurrentStreams is how many requests are served at once on one HTTP/2
-	// connection. Default 250.
-	MaxConcurrentStreams int `yaml:"maxConcurrentStreams"`
-}
-
-// Shutdown is what SIGTERM does.
-type Shutdown struct {
-	// DrainDelay is how long new requests are still served, so that others
-	// learn that we go. Default 5s.
-	DrainDelay time.Duration `yaml:"drainDelay"`
-	// Timeout is how long requests in flight may then take. Default 25s.
-	Timeout time.Duration `yaml:"timeout"`
-}
-
 // Upstream is a service and what all calls to it share.
 type Upstream struct {
 	upstream.Config `yaml:",inline"`
@@ -151,6 +60,20 @@ type Upstream struct {
 func (u *Upstream) SetDefaults() {
 	u.Config.SetDefaults()
 	u.RetryBudget.SetDefaults()
+}
+
+// Validate reports every problem with u.
+func (u *Upstream) Validate(report exchange.Report) {
+	u.Config.Validate(report)
+	if u.TLS == nil {
+		return
+	}
+	for _, e := range u.Endpoints {
+		if !strings.HasPrefix(strings.ToLower(e.URL), "https:") {
+			report("tls", fmt.Sprintf("must not be there unless all endpoints are https://, got %q", e.URL))
+			return
+		}
+	}
 }
 
 // Policies are named and grouped by kind. A named policy is one object: the
@@ -252,19 +175,6 @@ func (f *File) SetDefaults() {
 	f.Server.SetDefaults()
 	f.Defaults.SetDefaults()
 	f.Telemetry.Logs.SetDefaults()
-}
-
-// SetDefaults fills s with what is not said.
-func (s *Server) SetDefaults() {
-	*s = Server{
-		Listen: ":8080", Telemetry: ":9090", Admin: "127.0.0.1:9901",
-		Protocols: []string{HTTP1, H2C}, Paths: PathsStrict, TrustedProxies: loopback(),
-		Limits: Limits{
-			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
-			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000, MaxConcurrentStreams: 250,
-		},
-		Shutdown: Shutdown{DrainDelay: 5 * time.Second, Timeout: 25 * time.Second},
-	}
 }
 
 // SetDefaults fills d with what is not said.

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"sidecar/internal/exchange"
 )
 
 // FuzzParse: no file makes the walk panic, and a file that is accepted is one
@@ -62,7 +64,7 @@ func FuzzParse(f *testing.F) {
 var sameFile = cmp.Options{
 	cmpopts.EquateEmpty(),
 	cmpopts.IgnoreUnexported(File{}),
-	cmpopts.EquateComparable(Secret{}, Network{}),
+	cmpopts.EquateComparable(Secret{}, exchange.Network{}),
 	cmp.FilterPath(func(p cmp.Path) bool {
 		field, ok := p.Last().(cmp.StructField)
 		return ok && field.Name() == "Line" && field.Type() == reflect.TypeFor[int]()

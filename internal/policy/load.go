@@ -99,7 +99,7 @@ func newWalk(name string, data []byte, o Options) *walk {
 		source: &source{
 			name: name, hash: hex.EncodeToString(sum[:]), offline: o.Offline,
 			at: map[string]position{"": {1, 1}}, routes: map[*Route]string{},
-			files: map[string][]byte{}, reads: map[string]string{},
+			files: map[string][]byte{}, reads: map[string]string{}, secrets: map[string]string{},
 		},
 		folder:   filepath.Dir(name),
 		wrong:    map[string]bool{},

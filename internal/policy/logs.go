@@ -7,10 +7,10 @@ import (
 	"sidecar/internal/logging"
 )
 
-// Logs returns telemetry.logs, with the header fields that hold API keys among
+// RedactedLogs returns telemetry.logs, with the header fields that hold API keys among
 // those that are redacted: whatever they are called, also those of a policy
 // that no route uses or that is disabled. f is not changed.
-func (f *File) Logs() logging.Config {
+func (f *File) RedactedLogs() logging.Config {
 	c := f.Telemetry.Logs
 	c.Redact = slices.Clone(c.Redact)
 	add := func(a *authz.AuthnConfig) {

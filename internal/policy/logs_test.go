@@ -24,7 +24,7 @@ telemetry: {logs: {redact: [cookie]}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := f.Logs().Redact
+	got := f.RedactedLogs().Redact
 	slices.Sort(got)
 	want := []string{"X-API-Key", "X-One", "X-Three", "X-Two", "cookie"}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"sidecar/internal/exchange"
 )
 
 // covers reports whether every request that n matches is one that m matches.
@@ -37,12 +39,7 @@ func (m Match) coversMethods(n Match) bool {
 }
 
 func (m Match) coversHost(n Match) bool {
-	wide, narrow := strings.ToLower(m.Host), strings.ToLower(n.Host)
-	if below, ok := strings.CutPrefix(wide, "*"); ok {
-		// Also where narrow is a wildcard itself: *.b.c is below *.c.
-		return strings.HasSuffix(narrow, below)
-	}
-	return wide == "" || wide == narrow
+	return m.Host == "" || exchange.NewHostPattern(m.Host).Covers(exchange.NewHostPattern(n.Host))
 }
 
 func (m Match) coversHeaders(n Match) bool {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -77,5 +78,45 @@ func TestDiffTellsThatASecretChanged(t *testing.T) {
 	want := []string{"server.adminToken changed"}
 	if diff := cmp.Diff(want, Diff(old, old, withToken(t, horse+"-staple"))); diff != "" {
 		t.Errorf("Diff (-want +got):\n%s", diff)
+	}
+}
+
+// What holds a secret is a private key, a shared secret or a token: wherever it
+// stands, and not what stands beside it.
+func TestSecretFiles(t *testing.T) {
+	const doc = `version: v1
+server:
+  tls: {certFile: c.crt, keyFile: c.key}
+  adminAuth: {tokens: [{name: ci, file: /run/ci.token}]}
+upstreams: {app: {endpoints: [{url: "https://app:443"}], tls: {caFile: ca.crt, certFile: d.crt, keyFile: d.key}}}
+policies:
+  authn:
+    users:
+      issuers:
+        - {issuer: ours, secretFile: s.secret}
+        - issuer: https://id.example.com
+          introspection: {url: "https://id.example.com/ask", clientID: us, clientSecretFile: i.secret}
+      apiKeys: {header: X-Api-Key, file: keys.jsonl}
+routes: [{name: all, upstream: app}]
+`
+	read := func(string) ([]byte, error) { return []byte(horse), nil }
+	f, err := Parse("/etc/sidecar/sidecar.yaml", []byte(doc), Options{ReadFile: read})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"server.tls.keyFile":                                             "/etc/sidecar/c.key",
+		"server.adminAuth.tokens[0].file":                                "/run/ci.token",
+		"upstreams.app.tls.keyFile":                                      "/etc/sidecar/d.key",
+		"policies.authn.users.issuers[0].secretFile":                     "/etc/sidecar/s.secret",
+		"policies.authn.users.issuers[1].introspection.clientSecretFile": "/etc/sidecar/i.secret",
+	}
+	if diff := cmp.Diff(want, f.SecretFiles()); diff != "" {
+		t.Errorf("SecretFiles (-want +got):\n%s", diff)
+	}
+	for _, thing := range f.things() {
+		if strings.Contains(thing.print, hex.EncodeToString([]byte(horse))) || strings.Contains(thing.print, horse) {
+			t.Errorf("the print of %s holds a file: %s", thing.name, thing.print)
+		}
 	}
 }

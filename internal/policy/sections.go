@@ -44,7 +44,7 @@ func (w *walk) section(key, node *yaml.Node, path string, v reflect.Value) bool 
 			continue
 		}
 		if w.value(k, value, at, v.FieldByIndex(f.index)) && f.names {
-			w.readNamed(at, v.FieldByIndex(f.index).String())
+			w.readNamed(at, v.FieldByIndex(f.index).String(), f.secret)
 		}
 	}
 	if c, ok := v.Addr().Interface().(interface{ Validate(exchange.Report) }); ok {
@@ -148,7 +148,7 @@ func (w *walk) reference(key, node *yaml.Node, path string, v reflect.Value) boo
 }
 
 // readNamed reads a file that the policy names.
-func (w *walk) readNamed(path, name string) {
+func (w *walk) readNamed(path, name string, secret bool) {
 	if w.Offline || name == "" {
 		return
 	}
@@ -169,4 +169,7 @@ func (w *walk) readNamed(path, name string) {
 		return
 	}
 	w.files[name], w.reads[path] = data, name
+	if secret {
+		w.secrets[path] = place
+	}
 }

@@ -2,36 +2,125 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 )
 
+// Server is how the sidecar itself listens. Listen, Telemetry, Admin,
+// Protocols and Limits are read once, and so is whether there is TLS: a change
+// needs a restart.
+type Server struct {
+	// Listen is where traffic arrives, and nothing else. Default :8080.
+	Listen string `yaml:"listen"`
+	// Telemetry is where /metrics, /healthz, /livez and /readyz are read.
+	// Default :9090.
+	Telemetry string `yaml:"telemetry"`
+	// Admin is where the running sidecar is looked at and changed: routes,
+	// policies, decisions, faults, breakers, reloads. An address that is not
+	// loopback needs an AdminToken or an AdminAuth. Default 127.0.0.1:9901.
+	Admin string `yaml:"admin"`
+	// AdminToken is what admin requests carry as "Authorization: Bearer TOKEN":
+	// those that change something and, where Admin is not loopback, all. It is
+	// written as a variable alone, ${NAME} or ${NAME:-}; empty is none. At
+	// least 16 visible ASCII characters. Default none.
+	AdminToken Secret `yaml:"adminToken,omitempty"`
+	// AdminAuth gives admin requests names and roles. Default none: without
+	// one, looking needs no credential where Admin is loopback, nor does
+	// changing unless there is an AdminToken.
+	AdminAuth *AdminAuth `yaml:"adminAuth,omitempty"`
+
+	// Protocols are http1, h2c or both, on Listen. Default both. Where it is
+	// encrypted, h2c stands for HTTP/2 as clients negotiate it.
+	Protocols []string `yaml:"protocols"`
+
+	// TLS is how Listen is encrypted. Default none: it is not. To begin or to end
+	// with that needs a restart; all else in it does not.
+	TLS *certs.Server `yaml:"tls,omitempty"`
+	// TelemetryTLS is how Telemetry is encrypted. Default none.
+	TelemetryTLS *certs.Server `yaml:"telemetryTLS,omitempty"`
+	// AdminTLS is how Admin is encrypted. Default none.
+	AdminTLS *certs.Server `yaml:"adminTLS,omitempty"`
+
+	Limits Limits `yaml:"limits"`
+
+	// Paths is strict, the default, which refuses paths that can be read in
+	// two ways before any rule reads them; or raw, which lets them by and
+	// asks every rule about the decoded path and the raw one.
+	Paths string `yaml:"paths"`
+
+	// TrustedProxies are the peers whose X-Forwarded-For, -Host and -Proto and
+	// whose X-Request-ID count: networks or addresses. Those of any other peer
+	// are replaced; an empty list trusts nobody. Where requests are traced,
+	// only these peers' traces are continued. Default [127.0.0.0/8,
+	// ::1/128], this machine.
+	TrustedProxies []exchange.Network `yaml:"trustedProxies"`
+
+	Shutdown Shutdown `yaml:"shutdown"`
+}
+
+// What is done with paths that can be read in two ways.
+const (
+	PathsStrict = "strict"
+	PathsRaw    = "raw"
+)
+
+// SetDefaults fills s with what is not said.
+func (s *Server) SetDefaults() {
+	*s = Server{
+		Listen: ":8080", Telemetry: ":9090", Admin: "127.0.0.1:9901",
+		Protocols: []string{exchange.HTTP1, exchange.H2C}, Paths: PathsStrict, TrustedProxies: loopback(),
+		Limits: Limits{
+			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
+			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000, MaxConcurrentStreams: 250,
+		},
+		Shutdown: Shutdown{DrainDelay: 5 * time.Second, Timeout: 25 * time.Second},
+	}
+}
+
+// loopback are the addresses of this machine to itself.
+func loopback() []exchange.Network {
+	return []exchange.Network{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, {Prefix: netip.MustParsePrefix("::1/128")}}
+}
+
+// Listener is one of the three places where the sidecar listens.
+type Listener struct {
+	Name    string // data, telemetry or admin
+	Key     string // of Address in server
+	Address string
+	TLSKey  string        // of TLS in server
+	TLS     *certs.Server // nil: it is not encrypted
+}
+
+// Listeners returns all three.
+func (s *Server) Listeners() []Listener {
+	return []Listener{
+		{"data", "listen", s.Listen, "tls", s.TLS},
+		{"telemetry", "telemetry", s.Telemetry, "telemetryTLS", s.TelemetryTLS},
+		{"admin", "admin", s.Admin, "adminTLS", s.AdminTLS},
+	}
+}
+
 // Validate reports every problem with s.
 func (s *Server) Validate(report exchange.Report) {
-	listeners := []struct{ key, address string }{
-		{"listen", s.Listen}, {"telemetry", s.Telemetry}, {"admin", s.Admin},
-	}
+	listeners := s.Listeners()
 	for i, l := range listeners {
-		if problem := checkAddress(l.address); problem != "" {
-			report(l.key, problem)
+		if problem := checkAddress(l.Address); problem != "" {
+			report(l.Key, problem)
 			continue
 		}
 		for _, other := range listeners[:i] {
-			if samePlace(l.address, other.address) {
-				report(l.key, fmt.Sprintf("must not listen where %s does, %s, got %q", other.key, other.address, l.address))
+			if samePlace(l.Address, other.Address) {
+				report(l.Key, fmt.Sprintf("must not listen where %s does, %s, got %q", other.Key, other.Address, l.Address))
 			}
 		}
-		if host, _, _ := net.SplitHostPort(l.address); l.key == "admin" && !exchange.Loopback(host) {
-			s.exposed(report, l.address)
+		if host, _, _ := net.SplitHostPort(l.Address); l.Key == "admin" && !exchange.Loopback(host) {
+			s.exposed(report, l.Address)
 		}
 	}
 	if !s.AdminToken.IsZero() && !tokenShape.MatchString(s.AdminToken.Value()) {
@@ -42,7 +131,7 @@ func (s *Server) Validate(report exchange.Report) {
 	}
 	for i, p := range s.Protocols {
 		at := fmt.Sprintf("protocols[%d]", i)
-		exchange.OneOf(report, at, p, HTTP1, H2C)
+		exchange.OneOf(report, at, p, exchange.HTTP1, exchange.H2C)
 		if slices.Contains(s.Protocols[:i], p) {
 			report(at, "is in the list already: "+p)
 		}
@@ -51,13 +140,6 @@ func (s *Server) Validate(report exchange.Report) {
 	if s.AdminAuth != nil && len(s.AdminAuth.Certificates) > 0 && (s.AdminTLS == nil || !s.AdminTLS.Verifies()) {
 		report("adminAuth.certificates", "must not be there unless server.adminTLS verifies them: say its clientAuth")
 	}
-}
-
-// TLSOf returns the sections of listeners with TLS, by their keys.
-func (s *Server) TLSOf() map[string]*certs.Server {
-	all := map[string]*certs.Server{"tls": s.TLS, "telemetryTLS": s.TelemetryTLS, "adminTLS": s.AdminTLS}
-	maps.DeleteFunc(all, func(_ string, c *certs.Server) bool { return c == nil })
-	return all
 }
 
 // exposed reports what admin must not do on an address that others reach.
@@ -72,61 +154,3 @@ func (s *Server) exposed(report exchange.Report, address string) {
 
 // tokenShape is what a header field carries as it is, and nobody guesses.
 var tokenShape = regexp.MustCompile(`^[!-~]{16,}$`)
-
-func checkAddress(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil || host != "" && !exchange.IsHost(host) {
-		return fmt.Sprintf("must be HOST:PORT or :PORT, got %q", address)
-	}
-	return ""
-}
-
-// samePlace reports whether a process cannot listen on both addresses.
-func samePlace(a, b string) bool {
-	hostA, portA, _ := net.SplitHostPort(a)
-	hostB, portB, _ := net.SplitHostPort(b)
-	everywhere := func(host string) bool {
-		ip, err := netip.ParseAddr(host)
-		return host == "" || err == nil && ip.IsUnspecified()
-	}
-	same := hostA == hostB || everywhere(hostA) || everywhere(hostB) ||
-		exchange.Loopback(hostA) && exchange.Loopback(hostB) && (hostA == "localhost" || hostB == "localhost")
-	return same && portA == portB && portA != "0"
-}
-
-// Validate reports every problem with l. None of these may be without bound:
-// a client could hold a connection, or memory, for ever.
-func (l *Limits) Validate(report exchange.Report) {
-	exchange.Between(report, "readHeaderTimeout", l.ReadHeaderTimeout, time.Millisecond, 5*time.Minute)
-	exchange.Between(report, "idleTimeout", l.IdleTimeout, time.Millisecond, 24*time.Hour)
-	exchange.Range(report, "maxConnections", l.MaxConnections, 1, 1_000_000)
-	exchange.Range(report, "maxConnectionsPerAddress", l.MaxConnectionsPerAddress, 0, 1_000_000)
-	exchange.Range(report, "maxConcurrentStreams", l.MaxConcurrentStreams, 1, 100_000)
-	const least, most = exchange.Size(1 << 10), exchange.Size(16 << 20)
-	if l.MaxHeaderBytes < least || l.MaxHeaderBytes > most {
-		report("maxHeaderBytes", fmt.Sprintf("must be %v to %v, got %v", least, most, l.MaxHeaderBytes))
-	}
-}
-
-// Validate reports every problem with u.
-func (u *Upstream) Validate(report exchange.Report) {
-	u.Config.Validate(report)
-	if u.TLS == nil {
-		return
-	}
-	for _, e := range u.Endpoints {
-		if !strings.HasPrefix(strings.ToLower(e.URL), "https:") {
-			report("tls", fmt.Sprintf("must not be there unless all endpoints are https://, got %q", e.URL))
-			return
-		}
-	}
-}
-
-// Validate reports every problem with s.
-func (s *Shutdown) Validate(report exchange.Report) {
-	exchange.Between(report, "drainDelay", s.DrainDelay, 0, time.Hour)
-	exchange.Between(report, "timeout", s.Timeout, 0, 24*time.Hour)
-}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,11 +16,12 @@ type source struct {
 	name string
 	hash string
 
-	at     map[string]position // where in the file each path is
-	routes map[*Route]string   // their paths
-	hidden []hidden            // the longest value first
-	files  map[string][]byte   // by the name that the policy gives
-	reads  map[string]string   // path of the key to name of the file
+	at      map[string]position // where in the file each path is
+	routes  map[*Route]string   // their paths
+	hidden  []hidden            // the longest value first
+	files   map[string][]byte   // by the name that the policy gives
+	reads   map[string]string   // path of the key to name of the file
+	secrets map[string]string   // of those that hold one, path of the key to place of the file
 
 	offline bool // read without variables and files
 	partial bool // what routes use is not wholly known, since variables are not read
@@ -62,21 +63,9 @@ func (f *File) ReadFile(path string) ([]byte, error) {
 	return bytes.Clone(data), nil
 }
 
-// PrivateKeys returns the places of the files that hold private keys, by the
-// paths of the keys in the policy that name them.
-func (f *File) PrivateKeys() map[string]string {
-	places := map[string]string{}
-	for at, name := range f.origin().reads {
-		if !strings.HasSuffix(at, ".keyFile") {
-			continue
-		}
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(f.Name()), name)
-		}
-		places[at] = name
-	}
-	return places
-}
+// SecretFiles returns the places of the files that hold private keys, shared
+// secrets and tokens, by the paths of the keys in the policy that name them.
+func (f *File) SecretFiles() map[string]string { return maps.Clone(f.origin().secrets) }
 
 func (s *source) problem(path, text string) Problem {
 	at := s.position(path)

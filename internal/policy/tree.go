@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -12,7 +13,8 @@ import (
 // Tree returns f as maps, lists and scalars that encoding/json prints, with
 // what was not said. Each section that stands in the file tells where, as
 // "line". What a variable holds may be a secret: a text that comes from one is
-// shown as it is written, unless that is its default.
+// shown as it is written, unless that is its default. So may the query of a URL:
+// it is shown as ***.
 func (f *File) Tree() any {
 	return tree{f.origin(), f.origin().at}.value("", reflect.ValueOf(f).Elem())
 }
@@ -64,7 +66,7 @@ func (t tree) value(path string, v reflect.Value) any {
 	case reflect.Slice:
 		return t.list(path, v)
 	case reflect.String:
-		return t.asWritten(v.String())
+		return withoutQuery(t.asWritten(v.String()))
 	}
 	return v.Interface()
 }
@@ -105,6 +107,15 @@ func isEmpty(v reflect.Value) bool {
 		return z.IsZero()
 	}
 	return v.IsZero()
+}
+
+// withoutQuery returns text with the query as ***, if it is a URL that is called.
+func withoutQuery(text string) string {
+	before, _, found := strings.Cut(text, "?")
+	if !found || !strings.HasPrefix(before, "http://") && !strings.HasPrefix(before, "https://") {
+		return text
+	}
+	return before + "?***"
 }
 
 // asWritten returns text or, where only a variable tells it, how that is

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,6 +128,45 @@ func TestTreeOf(t *testing.T) {
 	// A File that was made, not read, has a tree as well.
 	if got := at(t, new(File).Tree(), "version"); got != "" {
 		t.Errorf("Tree of nothing: version %v, want none", got)
+	}
+}
+
+// A key to a service often stands in the query of its URL.
+func TestTreeHidesQueries(t *testing.T) {
+	const text = `
+version: v1
+upstreams: {app: {endpoints: [{url: "http://127.0.0.1:3000"}]}}
+policies:
+  authn:
+    users:
+      issuers:
+        - {issuer: a, audiences: [x], jwksURL: "https://id.example/keys?code=hunter2"}
+        - {issuer: b, audiences: [x], introspection: {url: "https://id.example/ask?code=hunter2", clientID: me, clientSecretFile: key}}
+  authz:
+    opa: {external: {url: "http://127.0.0.1:8181/decide?code=hunter2&more=${MORE}"}}
+    rbac: {rules: [{effect: allow, when: {headers: {X-From: "/a?c"}}}]}
+routes: [{name: all, upstream: app, use: {authn: users, authz: [opa, rbac]}}]
+`
+	f, err := Parse("sidecar.yaml", []byte(text), Options{
+		ReadFile:  func(string) ([]byte, error) { return []byte("0123456789abcdef"), nil },
+		LookupEnv: func(string) (string, bool) { return "hunter2", true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := json.Marshal([]any{f.Tree(), f.TreeOf(f.Policies.Authn["users"]), f.TreeOf(f.Policies.Authz["opa"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"https://id.example/keys?***"`, `"https://id.example/ask?***"`, `"http://127.0.0.1:8181/decide?***"`, `"/a?c"`} {
+		if !strings.Contains(string(shown), want) {
+			t.Errorf("%s does not tell %s", shown, want)
+		}
+	}
+	for _, secret := range []string{"hunter2", "code", "MORE"} {
+		if strings.Contains(string(shown), secret) {
+			t.Errorf("%s tells %s", shown, secret)
+		}
 	}
 }
 

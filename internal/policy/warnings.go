@@ -10,6 +10,7 @@ import (
 	"sidecar/internal/authz"
 	"sidecar/internal/exchange"
 	"sidecar/internal/ratelimit"
+	"sidecar/internal/retry"
 )
 
 // safeIdle is Node's keep-alive, the shortest among common servers.
@@ -77,39 +78,55 @@ func (ws *warnings) route(r *Route) bool {
 			ws.warn(p.Path+".external.url", "is plain http to another machine: who is on the way can read what is asked, and change the answer")
 		}
 	}
-	mark(ws.used, e.Validation...)
-	mark(ws.used, e.Authz...)
-	mark(ws.used, e.RateLimit...)
-	mark(ws.used, e.Fault...)
 	if e.Authn != nil {
 		ws.audiences(*e.Authn)
 		ws.certificates(*e.Authn)
-		mark(ws.used, *e.Authn)
-	}
-	if e.CircuitBreaker != nil {
-		mark(ws.used, *e.CircuitBreaker)
 	}
 	if e.Retry != nil {
-		mark(ws.used, *e.Retry)
-		c := e.Retry.Config
-		if c.PerTryTimeout > 0 && !slices.Contains(c.RetryOn, exchange.Condition(exchange.FailedTimeout)) {
-			ws.warn(use+"retry", "perTryTimeout does nothing: retryOn does not name timeout")
-		}
-		if all := time.Duration(c.MaxAttempts) * c.PerTryTimeout; e.Timeout > 0 && all > e.Timeout {
-			ws.warn(use+"retry", fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, e.Timeout))
-		}
+		ws.retry(use+"retry", e.Retry.Config, e.Timeout)
 	}
-	unknown := "the route has no authn"
-	if name := ws.disabledAuthn(r); name != "" {
-		unknown = "authn " + name + " is disabled"
+	ws.mark(e)
+	if e.Authn != nil && e.Authn.Config.Mode == exchange.ModeEnforce {
+		return true
 	}
+	return ws.anonymous(e, use, ws.whyUnknown(r, e))
+}
+
+// retry warns of attempts that cannot do what they are there for.
+func (ws *warnings) retry(at string, c retry.Config, timeout time.Duration) {
+	if c.PerTryTimeout > 0 && !slices.Contains(c.RetryOn, exchange.Condition(exchange.FailedTimeout)) {
+		ws.warn(at, "perTryTimeout does nothing: retryOn does not name timeout")
+	}
+	if all := time.Duration(c.MaxAttempts) * c.PerTryTimeout; timeout > 0 && all > timeout {
+		ws.warn(at, fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, timeout))
+	}
+}
+
+// mark remembers which policies are used.
+func (ws *warnings) mark(e Effective) {
+	mark(ws.used, e.Validation...)
+	mark(ws.used, one(e.Authn)...)
+	mark(ws.used, e.Authz...)
+	mark(ws.used, e.RateLimit...)
+	mark(ws.used, one(e.CircuitBreaker)...)
+	mark(ws.used, one(e.Retry)...)
+	mark(ws.used, e.Fault...)
+}
+
+// whyUnknown says why r, whose authn refuses nobody, does not know who asks.
+func (ws *warnings) whyUnknown(r *Route, e Effective) string {
 	if e.Authn != nil {
-		if e.Authn.Config.Mode == exchange.ModeEnforce {
-			return true
-		}
-		unknown = "authn " + e.Authn.Name + " is in shadow and refuses nobody"
+		return "authn " + e.Authn.Name + " is in shadow and refuses nobody"
 	}
-	decided := false
+	if name := ws.disabledAuthn(r); name != "" {
+		return "authn " + name + " is disabled"
+	}
+	return "the route has no authn"
+}
+
+// anonymous warns of policies that ask for what nobody proves. It reports
+// whether a decision point knows all the same who it lets by.
+func (ws *warnings) anonymous(e Effective, use, unknown string) (decided bool) {
 	for _, p := range e.Authz {
 		decided = decided || p.Config.External != nil && p.Config.Mode == exchange.ModeEnforce
 		if what := asksWho(p.Config); what != "" && p.Config.Mode == exchange.ModeEnforce {
@@ -121,7 +138,7 @@ func (ws *warnings) route(r *Route) bool {
 			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and %s", p.Name, key, unknown))
 		}
 	}
-	return decided // the decision point knows who it lets by
+	return decided
 }
 
 // audiences warns of each issuer whose tokens are accepted whomever they are
@@ -169,6 +186,14 @@ func mark[C any](used map[string]bool, policies ...Named[C]) {
 	for _, p := range policies {
 		used[p.Path] = true
 	}
+}
+
+// one returns what there is of a policy of which there is one at most.
+func one[C any](p *Named[C]) []Named[C] {
+	if p == nil {
+		return nil
+	}
+	return []Named[C]{*p}
 }
 
 // asksWho returns what c wants to know about the principal, if anything.

@@ -174,7 +174,7 @@ type keeper struct {
 // KeySet implements authz.Keeper.
 func (b keeper) KeySet(c authz.KeySetConfig) *authz.KeySet {
 	k := b.old.keySets.take(b.next.keySets, policy.Fingerprint(c), c, func() *authz.KeySet {
-		return authz.NewKeySet(c, nil, b.options.Random, b.tell)
+		return authz.NewKeySet(c, nil, b.options.Random, b.options.tell)
 	})
 	b.needed[k] = b.needed[k] || b.enforced
 	return k
@@ -183,7 +183,7 @@ func (b keeper) KeySet(c authz.KeySetConfig) *authz.KeySet {
 // Introspector implements authz.Keeper.
 func (b keeper) Introspector(c authz.IntrospectorConfig) *authz.Introspector {
 	return b.old.introspectors.take(b.next.introspectors, policy.Fingerprint(c), c, func() *authz.Introspector {
-		return authz.NewIntrospector(c, nil, b.tell)
+		return authz.NewIntrospector(c, nil, b.options.tell)
 	})
 }
 
@@ -261,15 +261,17 @@ func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []l
 		name = e.CircuitBreaker.Name + "@" + r.Name
 	}
 	s := b.old.breakers.take(b.next.breakers, name, c, func() *breaker.State {
-		return breaker.NewState(name, c, b.options.Random, b.tell)
+		return breaker.NewState(name, c, b.options.Random, b.options.Observers.Event)
 	})
 	br := breaker.New(c, s)
 	at := []Stage{{exchange.CircuitBreaker, name, c.Line, c}}
 	return []layer{{at, br.Admit}}, []layer{{at, br.Count}}
 }
 
-// tell passes on an event that has happened already.
-func (b *builder) tell(e exchange.Event) { _ = b.options.Observers.Event(e) }
+// tell passes on an event that has happened already. It is no method of the
+// builder: state that keeps it would keep the state before, and that the one
+// before it.
+func (o Options) tell(e exchange.Event) { _ = o.Observers.Event(e) }
 
 func (b *builder) retry(r *policy.Route, e policy.Effective) []layer {
 	if e.Retry == nil {

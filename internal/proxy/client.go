@@ -8,14 +8,14 @@ import (
 	"slices"
 	"strings"
 
-	"sidecar/internal/policy"
+	"sidecar/internal/exchange"
 )
 
 // trusted holds the peers whose word on others is believed.
-type trusted []policy.Network
+type trusted []exchange.Network
 
 func (t trusted) holds(a netip.Addr) bool {
-	return slices.ContainsFunc(t, func(n policy.Network) bool { return n.Contains(a) })
+	return slices.ContainsFunc(t, func(n exchange.Network) bool { return n.Contains(a) })
 }
 
 // peer returns the other end of the connection; invalid where a test made it
@@ -58,6 +58,17 @@ func parseHop(s string) (netip.Addr, bool) {
 	}
 	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	return a.Unmap().WithZone(""), err == nil
+}
+
+// scheme returns what the client speaks, as far as a trusted peer tells.
+func scheme(r *http.Request, trusted bool) string {
+	if said := r.Header.Get("X-Forwarded-Proto"); trusted && said != "" {
+		return said
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // requestID returns the id that a peer gave r, if it is trusted and the id well

@@ -81,6 +81,35 @@ func TestRequestIDIsTakenFromTrustedPeersOnly(t *testing.T) {
 	}
 }
 
+// What the client speaks is the same to the upstream and to who reads the record.
+func TestTheSchemeIsWhatTheClientSpeaks(t *testing.T) {
+	upstream := service(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Saw", strings.Join(r.Header["X-Forwarded-Proto"], "; "))
+	})
+	p, saw := apply(t, minimal, upstream)
+	const stranger, trusted = "203.0.113.9", "127.0.0.1"
+	for _, tt := range []struct{ name, url, peer, said, want string }{
+		{"plain", "http://h/", stranger, "", "http"},
+		{"by TLS", "https://h/", stranger, "", "https"},
+		{"a stranger's word", "http://h/", stranger, "https", "http"},
+		{"a stranger's word by TLS", "https://h/", stranger, "http", "https"},
+		{"nothing said by a trusted peer", "https://h/", trusted, "", "https"},
+		{"a trusted peer's word", "http://h/", trusted, "https", "https"},
+		{"a trusted peer's word by TLS", "https://h/", trusted, "http", "http"},
+	} {
+		r := httptest.NewRequest("GET", tt.url, nil)
+		r.RemoteAddr = tt.peer + ":4711"
+		if tt.said != "" {
+			r.Header.Set("X-Forwarded-Proto", tt.said)
+		}
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if told, kept := w.Header().Get("Saw"), saw.next(t).Scheme; told != tt.want || kept != tt.want {
+			t.Errorf("%s: the upstream sees %q, the record holds %q, want %q", tt.name, told, kept, tt.want)
+		}
+	}
+}
+
 // Whose word counts is what the policy says, and a reload says it anew.
 func TestThePolicySaysWhoIsTrusted(t *testing.T) {
 	upstream := service(t, func(w http.ResponseWriter, r *http.Request) {

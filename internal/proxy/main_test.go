@@ -31,6 +31,7 @@ type seen struct {
 // ending is what a record held at its end.
 type ending struct {
 	ID, Route, Client string
+	Scheme            string
 	Status, Attempts  int
 	Reason            exchange.Reason
 	BytesIn, BytesOut int64
@@ -65,7 +66,7 @@ func (s *seen) Attempted(_ context.Context, _ *exchange.Record, a *exchange.Atte
 
 func (s *seen) End(_ context.Context, r *exchange.Record) {
 	s.ends <- ending{
-		r.ID, r.Route, r.Client.String(), r.Status, r.Attempts(), r.Reason, r.BytesIn, r.BytesOut, r.Took,
+		r.ID, r.Route, r.Client.String(), r.Scheme, r.Status, r.Attempts(), r.Reason, r.BytesIn, r.BytesOut, r.Took,
 		slices.Clone(r.Decisions()), r.Principal(),
 	}
 }
@@ -94,7 +95,9 @@ func (s *seen) transitions() []string {
 	defer s.mu.Unlock()
 	var all []string
 	for _, e := range s.events {
-		all = append(all, e.Name+": "+e.From+" -> "+e.To)
+		if e.Kind == exchange.CircuitBreaker {
+			all = append(all, e.Name+": "+e.From+" -> "+e.To)
+		}
 	}
 	return all
 }

@@ -20,7 +20,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	x := open(w, r, s.trusted, &p.draining)
 	rec := &x.Record
-	rec.Policy = s.file.Hash()
+	rec.PolicyHash = s.file.Hash()
 	rt, unrouted := s.route(r)
 	rec.Path = r.URL.Path // only now: a URL without a path has got one
 	if unrouted == nil {
@@ -31,6 +31,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panicked := recover()
 		x.close(panicked)
 		p.options.Observers.End(ctx, rec)
+		if panicked != nil {
+			x.abandon()
+		}
 		if panicked != nil || x.release() != nil {
 			panic(http.ErrAbortHandler) // the one that the server takes silently
 		}
@@ -88,7 +91,7 @@ func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bo
 	trusted := t.holds(from.Addr())
 	x := &crossing{Carrier: exchange.Carrier{Context: r.Context(), Record: exchange.Record{
 		ID: requestID(r, trusted), Start: time.Now(),
-		Method: r.Method, Host: r.Host, Proto: r.Proto,
+		Method: r.Method, Host: r.Host, Proto: r.Proto, Scheme: scheme(r, trusted),
 		Client: t.client(r, from.Addr()), Peer: from, Trusted: trusted, GRPC: exchange.IsGRPC(r),
 		RequestHeader: r.Header, Route: exchange.NoRouteName,
 	}}}
@@ -147,6 +150,16 @@ func (x *crossing) release() error {
 	_ = client.Flush() // the answer first: the client may wait for it before it goes on
 	_ = client.SetReadDeadline(time.Now().Add(wait))
 	return x.body.ReadCloser.Close()
+}
+
+// abandon ends the reading of the client's body before the server closes the
+// connection. Under full duplex a transport may still be at it; should it find
+// the body's end just then, the server would wait for the client instead.
+func (x *crossing) abandon() {
+	if x.duplex {
+		_ = http.NewResponseController(x.writer.ResponseWriter).SetReadDeadline(longAgo)
+		_ = x.body.ReadCloser.Close()
+	}
 }
 
 // statusOf returns what stands for the status of an answer that was never

@@ -55,7 +55,7 @@ func New(o Options) *Proxy {
 		o.Random = rand.Float64
 	}
 	if o.Faults == nil {
-		o.Faults = faults.NewSwitch(func(exchange.Event) error { return nil })
+		o.Faults = faults.NewSwitch(nil)
 	}
 	return &Proxy{options: o, pseudonym: newPseudonym()}
 }
@@ -63,13 +63,12 @@ func New(o Options) *Proxy {
 // Apply makes f the policy of every request from now on. It takes over the
 // state of policies that did not change. On an error, which is
 // policy.Problems, nothing has changed.
-func (p *Proxy) Apply(f *policy.File) error {
-	return p.ApplyIf(f, func() error { return nil })
-}
+func (p *Proxy) Apply(f *policy.File) error { return p.ApplyFor(f, exchange.Who{}) }
 
-// ApplyIf is Apply that asks agree at the last moment, when f is known to be
-// good. Its error, which is returned, leaves everything as it was.
-func (p *Proxy) ApplyIf(f *policy.File, agree func() error) error {
+// ApplyFor is Apply on behalf of who. The observers hear of it at the last
+// moment, when f is known to be good; what one of them objects is returned, and
+// leaves everything as it was.
+func (p *Proxy) ApplyFor(f *policy.File, who exchange.Who) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	if f.Offline() {
@@ -80,11 +79,13 @@ func (p *Proxy) ApplyIf(f *policy.File, agree func() error) error {
 	if err != nil {
 		return err
 	}
-	if err := agree(); err != nil {
-		if old == nil {
-			old = &Snapshot{}
-		}
-		next.stop(old) // what it has of its own
+	e := exchange.Event{Kind: exchange.Reload, Name: f.Name(), To: f.Hash(), Who: who}
+	var kept *state
+	if old != nil {
+		e.From, kept = old.file.Hash(), &old.state
+	}
+	if err := p.options.Observers.Event(e); err != nil {
+		next.discard(kept)
 		return err
 	}
 	next.applied = time.Now() // before anybody sees it

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/policy"
 )
@@ -137,7 +138,7 @@ func TestAFaultThatIsSwitchedOnStaysOn(t *testing.T) {
 	sw := faults.NewSwitch(newSeen().Event)
 	p, _ := apply(t, reloads, up, func(o *Options) { o.Faults = sw })
 	url := listen(t, p)
-	if _, err := sw.On("chaos", faults.Toggle{}, "me"); err != nil {
+	if _, err := sw.On("chaos", faults.Toggle{}, exchange.Who{Name: "me"}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -76,13 +76,12 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 		return &exchange.Refusal{Kind: exchange.ByProxy, Reason: reason, Detail: detail}
 	}
 	switch {
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace,
+		r.Method != strings.ToUpper(r.Method): // some servers take delete for DELETE
 		return &exchange.Refusal{
 			Kind: exchange.ByProxy, Reason: exchange.MethodNotAllowed, Detail: r.Method + " is never forwarded",
 			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 		}
-	case r.Method != strings.ToUpper(r.Method):
-		return refuse(exchange.MethodNotAllowed, "the method is not in capitals, and could be read as another")
 	case !normalizeTarget(r):
 		return refuse(exchange.PathAmbiguous, "the request target is neither a path nor an http URL")
 	// HTTP/2 can carry one. In HTTP/1 it ends the target, for many.

@@ -114,18 +114,16 @@ func isForwarded(name string) bool {
 // forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
 // and added to; nothing of the kind is passed on for anybody else.
 func forwarded(pr *httputil.ProxyRequest, rec *exchange.Record) {
-	if !rec.Trusted {
-		maps.DeleteFunc(pr.Out.Header, func(name string, _ []string) bool { return isForwarded(name) })
-		pr.SetXForwarded()
-		return
+	in, out := pr.In.Header, pr.Out.Header
+	if rec.Trusted {
+		out["X-Forwarded-For"] = slices.Clone(in["X-Forwarded-For"])
+	} else {
+		maps.DeleteFunc(out, func(name string, _ []string) bool { return isForwarded(name) })
 	}
-	in := pr.In.Header
-	pr.Out.Header["X-Forwarded-For"] = slices.Clone(in["X-Forwarded-For"])
 	pr.SetXForwarded()
-	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if value := in.Get(name); value != "" {
-			pr.Out.Header.Set(name, value)
-		}
+	out["X-Forwarded-Proto"] = []string{rec.Scheme}
+	if host := in.Get("X-Forwarded-Host"); rec.Trusted && host != "" {
+		out.Set("X-Forwarded-Host", host)
 	}
 }
 

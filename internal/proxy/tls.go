@@ -18,9 +18,6 @@ type Certificate struct {
 	certs.File
 }
 
-// listenerTLS are the listeners, and the keys in server of their TLS.
-var listenerTLS = []struct{ listener, key string }{{"data", "tls"}, {"telemetry", "telemetryTLS"}, {"admin", "adminTLS"}}
-
 // listeners reads the certificates of listeners. One that has lost its section
 // keeps what it had: it speaks TLS until a restart.
 func (b *builder) listeners(old *Snapshot) map[string]*certs.Material {
@@ -31,18 +28,16 @@ func (b *builder) listeners(old *Snapshot) map[string]*certs.Material {
 	if b.file.Offline() {
 		return all
 	}
-	sections := b.file.Server.TLSOf()
-	for _, l := range listenerTLS {
-		c := sections[l.key]
-		if c == nil {
+	for _, l := range b.file.Server.Listeners() {
+		if l.TLS == nil {
 			continue
 		}
-		m, err := c.Material(b.file.ReadFile)
+		m, err := l.TLS.Material(b.file.ReadFile)
 		if err != nil {
-			b.fail("server."+l.key, err)
+			b.fail("server."+l.TLSKey, err)
 			continue
 		}
-		all[l.listener] = m
+		all[l.Name] = m
 	}
 	return all
 }
@@ -123,9 +118,9 @@ func (s *Snapshot) Warnings() policy.Problems {
 			all = append(all, s.file.Problem(path+"."+w.Field, "warning: "+w.Problem))
 		}
 	}
-	for _, l := range listenerTLS {
-		if m := s.listeners[l.listener]; m != nil {
-			warn("server."+l.key, m)
+	for _, l := range s.file.Server.Listeners() {
+		if m := s.listeners[l.Name]; m != nil {
+			warn("server."+l.TLSKey, m)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.clients)) {

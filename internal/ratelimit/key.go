@@ -86,7 +86,7 @@ func (s source) key(record *exchange.Record, r *http.Request) (k key, ok bool) {
 			k.issuer, k.value = p.Issuer, p.Subject
 		}
 	case "ip":
-		k.addr = network(record.Client)
+		k.addr = exchange.NetworkOf(record.Client).Addr()
 	case "header":
 		k.value = r.Header.Get(s.name)
 		if s.name == "Host" { // net/http takes it out of the header
@@ -96,18 +96,4 @@ func (s source) key(record *exchange.Record, r *http.Request) (k key, ok bool) {
 		k.value = record.Route
 	}
 	return k, k.value != "" || k.addr.IsValid()
-}
-
-// network returns whom addr stands for: one host of IPv4, or the /64 of IPv6
-// that is the least anyone gets and in which a host may choose freely.
-func network(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap()
-	if !addr.Is6() {
-		return addr
-	}
-	p, err := addr.WithZone("").Prefix(64)
-	if err != nil { // 64 bits fit
-		return addr
-	}
-	return p.Addr()
 }

@@ -118,8 +118,8 @@ func (l *Limiter) refuse(by string, after int64, spent []string) *exchange.Refus
 		Line:   l.line,
 		// As the RateLimit-Policy field calls them
 		// (draft-ietf-httpapi-ratelimit-headers-10, "Quota Exceeded").
-		Violated: spent,
-		Header:   http.Header{"Retry-After": {strconv.FormatInt(after, 10)}},
+		Spent:  spent,
+		Header: http.Header{"Retry-After": {strconv.FormatInt(after, 10)}},
 	}
 	if by != "" {
 		f.Note = f.Detail + ", counted by " + by

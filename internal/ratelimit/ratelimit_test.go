@@ -52,7 +52,7 @@ func request(with func(r *http.Request, record *exchange.Record)) (*http.Request
 // answer is what a client learns from one request.
 type answer struct {
 	Refused    string // the policy
-	Violated   []string
+	Spent      []string
 	RetryAfter string
 	Policy     []string
 	Limit      []string
@@ -67,7 +67,7 @@ func ask(t *testing.T, g *Gate) answer {
 	got := answer{Policy: h.Values("RateLimit-Policy"), Limit: h.Values("RateLimit")}
 	var f *exchange.Refusal
 	if errors.As(err, &f) {
-		got.Refused, got.Violated, got.RetryAfter = f.Policy, f.Violated, f.Header.Get("Retry-After")
+		got.Refused, got.Spent, got.RetryAfter = f.Policy, f.Spent, f.Header.Get("Retry-After")
 	}
 	return got
 }
@@ -83,8 +83,8 @@ func TestTheLimitIsTold(t *testing.T) {
 			{0, answer{Limit: []string{`"tenant";r=2;t=1`}}},
 			{0, answer{Limit: []string{`"tenant";r=1;t=1`}}},
 			{0, answer{Limit: []string{`"tenant";r=0;t=1`}}}, // the next passes in 0.5s
-			{0, answer{Limit: []string{`"tenant";r=0;t=1`}, Refused: "tenant", Violated: []string{"tenant"}, RetryAfter: "1"}},
-			{500*time.Millisecond - 1, answer{Limit: []string{`"tenant";r=0;t=1`}, Refused: "tenant", Violated: []string{"tenant"}, RetryAfter: "1"}},
+			{0, answer{Limit: []string{`"tenant";r=0;t=1`}, Refused: "tenant", Spent: []string{"tenant"}, RetryAfter: "1"}},
+			{500*time.Millisecond - 1, answer{Limit: []string{`"tenant";r=0;t=1`}, Refused: "tenant", Spent: []string{"tenant"}, RetryAfter: "1"}},
 			{1, answer{Limit: []string{`"tenant";r=0;t=1`}}},
 			{time.Second, answer{Limit: []string{`"tenant";r=1;t=1`}}},
 			{time.Hour, answer{Limit: []string{`"tenant";r=2;t=1`}}},
@@ -106,7 +106,7 @@ func TestASlowRateIsToldInWholeSeconds(t *testing.T) {
 		wants := []answer{
 			{Policy: policy, Limit: []string{`"slow";r=1;t=9`}},
 			{Policy: policy, Limit: []string{`"slow";r=0;t=9`}},
-			{Policy: policy, Limit: []string{`"slow";r=0;t=9`}, Refused: "slow", Violated: []string{"slow"}, RetryAfter: "9"},
+			{Policy: policy, Limit: []string{`"slow";r=0;t=9`}, Refused: "slow", Spent: []string{"slow"}, RetryAfter: "9"},
 		}
 		for i, want := range wants {
 			if diff := cmp.Diff(want, ask(t, g)); diff != "" {
@@ -147,7 +147,7 @@ func TestTheRefusal(t *testing.T) {
 		Kind: exchange.RateLimit, Policy: "tenant", Reason: exchange.RateLimited, Line: 5,
 		Detail: "1/h is spent; the next request passes in 3600 s",
 		Note:   "1/h is spent; the next request passes in 3600 s, counted by header:X-Api-Key",
-		Header: http.Header{"Retry-After": {"3600"}}, Violated: []string{"tenant"},
+		Header: http.Header{"Retry-After": {"3600"}}, Spent: []string{"tenant"},
 	}
 	var got *exchange.Refusal
 	if !errors.As(g.Check(r), &got) {
@@ -168,8 +168,8 @@ func TestAllLimitsMustPassAndNothingIsSpentOtherwise(t *testing.T) {
 		ask(t, g)
 		ask(t, NewGate(last)) // refused: it is spent
 		want := answer{
-			Refused:  "tight",
-			Violated: []string{"tight", "last"}, // not wide, which had one left
+			Refused: "tight",
+			Spent:   []string{"tight", "last"}, // not wide, which had one left
 			// Not the 10s of tight: last would refuse until then.
 			RetryAfter: "60",
 			Policy:     []string{`"wide";q=5;w=5`, `"tight";q=1;w=10`, `"last";q=1;w=60`},

@@ -77,6 +77,22 @@ func (b *replay) whole() bool {
 	return !b.over
 }
 
+// next closes the reader of the attempt at hand, and reports whether another
+// attempt can have the whole body. It is one step: what a reader that is still
+// open takes beyond the limit is not kept.
+func (b *replay) next() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over && !b.current.closed {
+		return false
+	}
+	b.current.closed = true
+	return true
+}
+
 // end closes the reader of the attempt at hand, which has ended.
 func (b *replay) end() {
 	if b != nil {

@@ -146,6 +146,34 @@ func TestReaderOfAnAttemptThatEndedIsClosed(t *testing.T) {
 	}
 }
 
+// atClose is the body of an answer that is thrown away.
+type atClose struct {
+	io.Reader
+	do func()
+}
+
+func (b atClose) Close() error { b.do(); return nil }
+
+// A transport goes on sending the body while its early answer is thrown away.
+// What it takes then, beyond the limit, is the second attempt's as well.
+func TestAnUploadThatGoesOnBehindItsAnswerLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := ask("PUT", "123456789abcdef")
+		r.ContentLength = -1
+		send(t, policy(), r, func(r *http.Request) (*http.Response, error) {
+			_, _ = io.ReadFull(r.Body, make([]byte, 4))
+			resp, err := withHeader(503, "X", "x")(r)
+			resp.Body = atClose{strings.NewReader(""), func() { _, _ = io.Copy(io.Discard, r.Body) }}
+			return resp, err
+		}, func(r *http.Request) (*http.Response, error) {
+			if got, err := io.ReadAll(r.Body); err != nil || string(got) != "123456789abcdef" {
+				t.Errorf("the second attempt read %q, %v, want all", got, err)
+			}
+			return withHeader(200, "X", "x")(r)
+		}).want(t, "200", 2)
+	})
+}
+
 func TestNoBodyIsLeftAlone(t *testing.T) {
 	for name, body := range map[string]io.ReadCloser{"nil": nil, "NoBody": http.NoBody} {
 		r := ask("PUT", "")

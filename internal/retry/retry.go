@@ -88,7 +88,6 @@ func (r *Retry) roundTrip(next http.RoundTripper, req *http.Request) (*http.Resp
 		}
 		after := ending(word, resp, err)
 		discard(resp)
-		body.end()
 		if err := pause(req.Context(), wait); err != nil {
 			return nil, err
 		}
@@ -131,6 +130,10 @@ func (r *Retry) again(req *http.Request, resp *http.Response, body *replay, n in
 	// Last: what is taken from the budget is spent.
 	if !r.budget.spend() {
 		return 0, exchange.BudgetExhausted, false
+	}
+	// Not sooner: an answer that is passed on does not end its upload.
+	if !body.next() {
+		return 0, exchange.BodyNotReplayable, false
 	}
 	return wait, "", true
 }

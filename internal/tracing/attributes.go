@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,7 +54,7 @@ func (as *attributes) address(host, port attribute.Key, value string) {
 }
 
 func (as *attributes) method(m string) {
-	if known(m) {
+	if exchange.KnownMethod(m) {
 		as.text(semconv.HTTPRequestMethodKey, m)
 		return
 	}
@@ -68,7 +67,7 @@ func requested(r *exchange.Record) []attribute.KeyValue {
 	var as attributes
 	as.method(r.Method)
 	as.text(semconv.URLPathKey, r.Path)
-	as.text(semconv.URLSchemeKey, scheme(r))
+	as.text(semconv.URLSchemeKey, r.Scheme)
 	as.address(semconv.ServerAddressKey, semconv.ServerPortKey, r.Host)
 	if r.Client.IsValid() {
 		as.text(semconv.ClientAddressKey, r.Client.String())
@@ -80,15 +79,6 @@ func requested(r *exchange.Record) []attribute.KeyValue {
 	as.text(semconv.NetworkProtocolVersionKey, strings.TrimSuffix(strings.TrimPrefix(r.Proto, "HTTP/"), ".0"))
 	as.text(semconv.UserAgentOriginalKey, r.RequestHeader.Get("User-Agent"))
 	return as
-}
-
-// scheme returns what the client spoke, as far as a trusted peer tells; we
-// ourselves listen without TLS.
-func scheme(r *exchange.Record) string {
-	if r.Trusted && strings.EqualFold(r.RequestHeader.Get("X-Forwarded-Proto"), "https") {
-		return "https"
-	}
-	return "http"
 }
 
 // answered is what is known of r when it has ended.
@@ -151,22 +141,11 @@ func decided(d *exchange.Decision) []attribute.KeyValue {
 // name returns the name of a span: few, whatever clients send.
 func name(r *exchange.Record) string {
 	m := r.Method
-	if !known(m) {
+	if !exchange.KnownMethod(m) {
 		m = "HTTP"
 	}
 	if r.Route == exchange.NoRouteName {
 		return m
 	}
 	return m + " " + r.Route
-}
-
-// known reports whether the semantic conventions know m; what clients invent
-// must not become names.
-func known(m string) bool {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
-		return true
-	}
-	return false
 }

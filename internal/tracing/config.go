@@ -3,8 +3,6 @@ package tracing
 import (
 	"fmt"
 	"net/url"
-	"strconv"
-	"strings"
 
 	"sidecar/internal/exchange"
 )
@@ -38,27 +36,14 @@ func (c *Config) Validate(report exchange.Report) {
 	}
 }
 
+// checkURL returns what is wrong with the URL of a collector. It names its
+// port: the one that collectors listen on is not that of the scheme.
 func checkURL(raw string) string {
-	const want = "must be http://HOST:PORT or https://HOST:PORT"
-	u, err := url.Parse(raw)
-	switch {
-	case raw == "":
-		return want + " of an OTLP collector"
-	case err != nil:
-		return want + ", and does not parse"
-	case u.User != nil:
-		return want + ", without user and password: a secret must not stand in the policy file"
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Port() == "":
-		return fmt.Sprintf("%s, got %q", want, raw)
-	case !isPort(u.Port()):
-		return fmt.Sprintf("%s, with a port of 1 to 65535, got %q", want, raw)
-	case u.Path != "" && u.Path != "/", strings.ContainsAny(raw, "?#"):
-		return fmt.Sprintf("%s and nothing behind it, got %q", want, raw)
+	if problem := exchange.HostURL(raw); problem != "" {
+		return problem
+	}
+	if u, err := url.Parse(raw); err != nil || u.Port() == "" {
+		return fmt.Sprintf("must be http://HOST:PORT or https://HOST:PORT, got %q", raw)
 	}
 	return ""
-}
-
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
 }

@@ -15,7 +15,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{Config{OTLP: "http://otel-collector:4317"}, ""},
 		{Config{OTLP: "https://[::1]:4317/", SamplePercent: share(0.1)}, ""},
 		{Config{OTLP: "http://c:4317", SamplePercent: share(0)}, ""},
-		{Config{}, form + " of an OTLP collector"},
+		{Config{}, form + `, got ""`},
 		{Config{OTLP: "otel-collector:4317"}, form + `, got "otel-collector:4317"`},
 		{Config{OTLP: "http://otel-collector"}, form + `, got "http://otel-collector"`},
 		{Config{OTLP: "grpc://c:4317"}, form + `, got "grpc://c:4317"`},

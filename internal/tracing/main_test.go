@@ -52,7 +52,7 @@ func record(trusted bool, fields ...string) *exchange.Record {
 	}
 	return &exchange.Record{
 		ID: "id", Start: time.Now(), Method: "GET", Host: "shop.example:8080", Path: "/v1/orders/42",
-		Proto: "HTTP/1.1", Client: netip.MustParseAddr("203.0.113.9"), Peer: netip.MustParseAddrPort("10.0.0.7:4711"),
+		Proto: "HTTP/1.1", Scheme: "http", Client: netip.MustParseAddr("203.0.113.9"), Peer: netip.MustParseAddrPort("10.0.0.7:4711"),
 		Trusted: trusted, RequestHeader: h, Route: exchange.NoRouteName,
 	}
 }

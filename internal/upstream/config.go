@@ -2,18 +2,9 @@ package upstream
 
 import (
 	"fmt"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"sidecar/internal/exchange"
-)
-
-// The protocols of an upstream.
-const (
-	HTTP1 = "http1"
-	H2C   = "h2c"
 )
 
 // How requests to an upstream are carried.
@@ -72,7 +63,7 @@ type Pool struct {
 // SetDefaults fills c with what is not said.
 func (c *Config) SetDefaults() {
 	*c = Config{
-		Line: c.Line, Protocol: HTTP1, Transport: Direct, PreserveHost: true,
+		Line: c.Line, Protocol: exchange.HTTP1, Transport: Direct, PreserveHost: true,
 		Pool: Pool{ConnectTimeout: time.Second, MaxIdle: 256, IdleTimeout: 4 * time.Second},
 	}
 }
@@ -85,39 +76,16 @@ func (c *Config) Validate(report exchange.Report) {
 	seen := map[string]int{}
 	for i, e := range c.Endpoints {
 		field := fmt.Sprintf("endpoints[%d].url", i)
-		if problem := checkURL(e.URL); problem != "" {
+		if problem := exchange.HostURL(e.URL); problem != "" {
 			report(field, problem)
 		} else if first, ok := seen[e.URL]; ok {
 			report(field, fmt.Sprintf("is that of endpoints[%d] already: %q", first, e.URL))
 		}
 		seen[e.URL] = i
 	}
-	exchange.OneOf(report, "protocol", c.Protocol, HTTP1, H2C)
+	exchange.OneOf(report, "protocol", c.Protocol, exchange.HTTP1, exchange.H2C)
 	exchange.Between(report, "pool.connectTimeout", c.Pool.ConnectTimeout, time.Millisecond, time.Minute)
 	exchange.OneOf(report, "transport", c.Transport, Direct, Standard)
 	exchange.Range(report, "pool.maxIdle", c.Pool.MaxIdle, 0, 100_000)
 	exchange.Between(report, "pool.idleTimeout", c.Pool.IdleTimeout, 100*time.Millisecond, time.Hour)
-}
-
-func checkURL(raw string) string {
-	const want = "must be http://HOST:PORT or https://HOST:PORT"
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return want + ", and does not parse"
-	case u.User != nil:
-		return want + ", without user and password: a secret must not stand in the policy file"
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return fmt.Sprintf("%s, got %q", want, raw)
-	case strings.HasSuffix(u.Host, ":"), u.Port() != "" && !isPort(u.Port()):
-		return fmt.Sprintf("%s, with a port of 1 to 65535, got %q", want, raw)
-	case u.Path != "" && u.Path != "/", strings.ContainsAny(raw, "?#"):
-		return fmt.Sprintf("%s and nothing behind it, got %q", want, raw)
-	}
-	return ""
-}
-
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
 }

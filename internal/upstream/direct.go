@@ -94,7 +94,7 @@ func (w *wire) progress() progress {
 // is left to net/http.
 func (ts *transports) newDirect(at *url.URL) *direct {
 	c := ts.config
-	if at.Scheme != "http" || c.Protocol != HTTP1 || c.Transport != Direct || c.Pool.MaxIdle == 0 || !plainHost(at.Host) {
+	if at.Scheme != "http" || c.Protocol != exchange.HTTP1 || c.Transport != Direct || c.Pool.MaxIdle == 0 || !plainHost(at.Host) {
 		return nil
 	}
 	return &direct{

@@ -127,7 +127,7 @@ func TestWhatIsOutOfTheOrdinaryIsLeftToNetHTTP(t *testing.T) {
 	}
 	for name, c := range map[string]Config{
 		"standard":            config(func(c *Config) { c.Transport = Standard }, "http://orders:80"),
-		"h2c":                 config(func(c *Config) { c.Protocol = H2C }, "http://orders:80"),
+		"h2c":                 config(func(c *Config) { c.Protocol = exchange.H2C }, "http://orders:80"),
 		"https":               config(nil, "https://orders:443"),
 		"no idle connections": config(func(c *Config) { c.Pool.MaxIdle = 0 }, "http://orders:80"),
 	} {

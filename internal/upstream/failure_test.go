@@ -146,7 +146,7 @@ func TestWhoEndsACallIsTold(t *testing.T) {
 			t.Run(tt.name+" over "+protocol, func(t *testing.T) {
 				arrived := make(chan struct{})
 				start := (*httptest.Server).Start
-				if protocol == H2C {
+				if protocol == exchange.H2C {
 					start = startH2C
 				}
 				srv := handle(t, start, func(_ http.ResponseWriter, r *http.Request) {
@@ -315,7 +315,7 @@ func TestFailuresOverHTTP2(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			u := to(t, func(c *Config) { c.Protocol = H2C }, raw(t, tt.server))
+			u := to(t, func(c *Config) { c.Protocol = exchange.H2C }, raw(t, tt.server))
 			_, err := u.RoundTrip(request("POST", "/?token=secret", "hello").Request)
 			if got := kindOf(t, err); got != tt.want {
 				t.Errorf("kind = %q, want %q (%v)", got, tt.want, err)

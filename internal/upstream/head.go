@@ -21,8 +21,17 @@ type head struct {
 	connection bool   // the last field was Connection
 }
 
-// reset makes h ready for the next response. It keeps the memory.
+// maxKept bounds the memory that a connection keeps for its next head, when one
+// was huge.
+const maxKept = 4 << 10
+
+// reset makes h ready for the next response. It keeps the memory, if that is
+// little.
 func (h *head) reset() {
+	if cap(h.options)+cap(h.line) > maxKept {
+		*h = head{}
+		return
+	}
 	*h = head{options: h.options[:0], line: h.line[:0]}
 }
 

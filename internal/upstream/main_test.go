@@ -30,9 +30,9 @@ func to(t testing.TB, change func(*Config), urls ...string) *Upstream {
 
 // ways are those in which calls go to an http:// endpoint.
 var ways = map[string]func(*Config){
-	HTTP1:    nil,
-	Standard: func(c *Config) { c.Transport = Standard },
-	H2C:      func(c *Config) { c.Protocol = H2C },
+	exchange.HTTP1: nil,
+	Standard:       func(c *Config) { c.Transport = Standard },
+	exchange.H2C:   func(c *Config) { c.Protocol = exchange.H2C },
 }
 
 // maker is what to is.

@@ -16,8 +16,10 @@ const (
 	// maxBuffered is the longest body that is read before it is sent.
 	maxBuffered = 64 << 10
 
-	// maxPooled is the largest buffer that is kept for the next request.
+	// maxPooled is the largest buffer that is kept for the next request, and
+	// maxFields as many fields: all of them are cleared after each.
 	maxPooled = maxBuffered + bufferSize
+	maxFields = 256
 )
 
 // message is a request in the form in which it is sent, byte for byte as
@@ -36,7 +38,7 @@ var messages = sync.Pool{New: func() any { return &message{text: make([]byte, 0,
 
 // free gives m back. Nobody may use it any more.
 func (m *message) free() {
-	if cap(m.text) > maxPooled {
+	if cap(m.text) > maxPooled || cap(m.fields) > maxFields {
 		return
 	}
 	m.text = m.text[:0]

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 const (
@@ -54,7 +56,7 @@ func (ts *transports) forScheme(scheme string) (transport, upgrade *http.Transpo
 	if ts.plain == nil {
 		ts.plain = ts.newPlain()
 	}
-	if ts.config.Protocol == H2C {
+	if ts.config.Protocol == exchange.H2C {
 		return ts.plain, nil
 	}
 	return ts.plain, ts.plain
@@ -93,7 +95,7 @@ func (ts *transports) newTransport(protocols ...func(*http.Protocols, bool)) *ht
 }
 
 func (ts *transports) newPlain() *http.Transport {
-	if ts.config.Protocol == H2C {
+	if ts.config.Protocol == exchange.H2C {
 		// HTTP/1 beside it would be preferred for http:// URLs.
 		t := ts.newTransport((*http.Protocols).SetUnencryptedHTTP2)
 		t.DialContext = ts.dial

@@ -254,7 +254,7 @@ func TestConnectionsAreKeptAsThePoolSays(t *testing.T) {
 }
 
 func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
-	for _, protocol := range []string{HTTP1, Standard, H2C} {
+	for _, protocol := range []string{exchange.HTTP1, Standard, exchange.H2C} {
 		t.Run(protocol, func(t *testing.T) {
 			closed := make(chan struct{}, 10)
 			finish := make(chan struct{})
@@ -264,7 +264,7 @@ func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
 						closed <- struct{}{}
 					}
 				}
-				if protocol == H2C {
+				if protocol == exchange.H2C {
 					startH2C(srv)
 				} else {
 					srv.Start()
@@ -397,7 +397,7 @@ func TestAnUpgradeGoesOverHTTP1(t *testing.T) {
 }
 
 func TestH2CIgnoresAnUpgrade(t *testing.T) {
-	u := to(t, func(c *Config) { c.Protocol = H2C }, handle(t, startH2C, echo).URL)
+	u := to(t, func(c *Config) { c.Protocol = exchange.H2C }, handle(t, startH2C, echo).URL)
 	s := request("GET", "/", "")
 	s.Header.Set("Connection", "keep-alive, upgrade")
 	s.Header.Set("Upgrade", "websocket")

@@ -10,10 +10,10 @@ import (
 
 // checkBody refuses a body that says it is too large, looks into one as i says,
 // and bounds one that does not say how large it is. A gRPC call is a stream,
-// not a document. What follows an upgrade is no body; that of the handshake, if
+// not a document, unless it says that it is one as well. What follows an upgrade is no body; that of the handshake, if
 // it has one, is looked at like any other.
 func (v *Validation) checkBody(r *http.Request, i *inspection) error {
-	if v.maxBody == 0 || exchange.IsGRPC(r) || r.ContentLength == 0 {
+	if v.maxBody == 0 || r.ContentLength == 0 || i == nil && exchange.IsGRPC(r) {
 		return nil
 	}
 	if r.ContentLength > v.maxBody {

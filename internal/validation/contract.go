@@ -22,7 +22,7 @@ import (
 // contract is an OpenAPI description. It is safe for concurrent use.
 type contract struct {
 	router  routers.Router
-	schemas map[*openapi3.MediaType]*schema // of JSON bodies
+	schemas map[*openapi3.MediaType]*schema
 }
 
 // newContract returns the description in data.
@@ -47,7 +47,7 @@ func newContract(data []byte) (*contract, error) {
 	if c.router, err = gorillamux.NewRouter(doc); err != nil {
 		return nil, fmt.Errorf("must have paths that can be matched: %s", line(err))
 	}
-	c.schemas, err = bodySchemas(doc)
+	c.schemas, err = mediaSchemas(doc)
 	return c, err
 }
 
@@ -67,10 +67,11 @@ func serve(doc *openapi3.T, base string) {
 	}
 }
 
-// bodySchemas returns the schemas of all JSON bodies in doc. They are compiled
+// mediaSchemas returns the schemas of all bodies in doc, and of the parameters
+// that are texts of a media type. They are compiled
 // from its text, once: the library would do it for every request, or check
 // less than the schema says.
-func bodySchemas(doc *openapi3.T) (map[*openapi3.MediaType]*schema, error) {
+func mediaSchemas(doc *openapi3.T) (map[*openapi3.MediaType]*schema, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return nil, err
@@ -84,29 +85,38 @@ func bodySchemas(doc *openapi3.T) (map[*openapi3.MediaType]*schema, error) {
 		draft = jsonschema.Draft4
 		asDraft4(tree)
 	}
-	c, err := newCompiler(tree, draft)
-	if err != nil {
-		return nil, err
-	}
-	all := map[*openapi3.MediaType]*schema{}
-	for path, item := range doc.Paths.Map() {
-		for method, op := range item.Operations() {
-			if op.RequestBody == nil || op.RequestBody.Value == nil {
-				continue
-			}
-			at := fragment(item.Ref, "/paths/"+step(path)) + "/" + strings.ToLower(method)
-			at = fragment(op.RequestBody.Ref, at+"/requestBody") + "/content/"
-			for name, media := range op.RequestBody.Value.Content {
-				if media.Schema == nil || all[media] != nil {
-					continue
-				}
-				if all[media], err = c.schema(at + step(name) + "/schema"); err != nil {
-					return nil, fmt.Errorf("%s %s: %w", method, path, err)
-				}
+	all, what := map[*openapi3.MediaType]*schema{}, map[string]string{}
+	add := func(content openapi3.Content, at, name string) {
+		for kind, media := range content {
+			if media.Schema != nil && all[media] == nil {
+				s := &schema{pointer: at + "/content/" + step(kind) + "/schema"}
+				all[media], what[s.pointer] = s, name
 			}
 		}
 	}
-	return all, nil
+	for path, item := range doc.Paths.Map() {
+		at := fragment(item.Ref, "/paths/"+step(path))
+		addParameters(add, item.Parameters, at, path+": ")
+		for method, op := range item.Operations() {
+			at, name := at+"/"+strings.ToLower(method), method+" "+path+": "
+			addParameters(add, op.Parameters, at, name)
+			if body := op.RequestBody; body != nil && body.Value != nil {
+				add(body.Value.Content, fragment(body.Ref, at+"/requestBody"), name)
+			}
+		}
+	}
+	compiled, err := newCopies(tree, draft, what)
+	for _, s := range all {
+		s.copies = compiled
+	}
+	return all, err
+}
+
+// addParameters adds those that are texts of a media type.
+func addParameters(add func(content openapi3.Content, at, name string), all openapi3.Parameters, at, name string) {
+	for i, p := range all {
+		add(p.Value.Content, fragment(p.Ref, fmt.Sprintf("%s/parameters/%d", at, i)), name)
+	}
 }
 
 // fragment returns the JSON Pointer in ref, or where there is none, at.
@@ -175,6 +185,11 @@ func (c *contract) route(r *http.Request, method string) (*operation, error) {
 	if err != nil {
 		return nil, err
 	}
+	for name, value := range params { // as the path spells it
+		if params[name], err = url.PathUnescape(value); err != nil {
+			return nil, err
+		}
+	}
 	return &operation{Route: route, params: params, schemas: c.schemas}, nil
 }
 
@@ -216,10 +231,14 @@ func (o *operation) bodyRequired() bool {
 }
 
 // parameterProblems returns what is wrong with the parameters of r.
-func (o *operation) parameterProblems(r *http.Request, query url.Values) []exchange.Violation {
+func (v *Validation) parameterProblems(o *operation, r *http.Request, query url.Values) []exchange.Violation {
 	var all []exchange.Violation
 	for _, p := range o.parameters() {
-		if detail := o.problem(r, query, p); detail != "" {
+		detail := o.problem(r, query, p)
+		if s, text := o.jsonText(r, query, p); s != nil && detail == "" {
+			detail = v.textProblem(text, s)
+		}
+		if detail != "" {
 			all = append(all, exchange.Violation{In: p.In, Name: p.Name, Detail: detail})
 		}
 	}

@@ -48,6 +48,17 @@ func TestOpenAPI(t *testing.T) {
 		{name: "a header that does not match", v: v30, line: "GET /v1/orders", fields: []string{"X-Tenant: SECRET"}, want: exchange.ParameterInvalid, told: []string{"header X-Tenant: must match ^[a-z]+$"}},
 		{name: "two headers", v: v30, line: "GET /v1/orders", fields: []string{tenant, "X-Tenant: SECRET"}, want: exchange.ParameterInvalid, told: []string{"header X-Tenant: must not be repeated"}},
 		{name: "a long cookie", v: v30, line: "GET /v1/orders", fields: []string{tenant, "Cookie: session=123456789"}, want: exchange.ParameterInvalid, told: []string{"cookie session: must have at most 8 characters"}},
+		{name: "a header as CGI reads it", v: v30, line: "GET /v1/orders", fields: []string{tenant, "X_Tenant: SECRET"}, want: exchange.ParameterInvalid, told: []string{"header X-Tenant: must not be repeated"}},
+		{name: "a header as CGI alone reads it", v: v30, line: "GET /v1/orders", fields: []string{"X_Tenant: SECRET"}, want: exchange.ParameterInvalid, told: []string{"header X-Tenant: must be spelled as it is described"}},
+		{name: "a cookie that net/http leaves out", v: v30, line: "GET /v1/orders", fields: []string{tenant, `Cookie: session=1"23456789`}, want: exchange.ParameterInvalid, told: []string{"cookie session: must be a cookie as RFC 6265 has it, among few others"}},
+		{name: "a cookie among more than net/http reads", v: v30, line: "GET /v1/orders", fields: []string{tenant, "Cookie: " + strings.Repeat("a;", 3001) + "session=123456789"}, want: exchange.ParameterInvalid, told: []string{"cookie session: must be a cookie as RFC 6265 has it, among few others"}},
+		{name: "a path is judged decoded", v: v30, line: "GET /v1/labels/a%20%C3%BC"},
+		{name: "an encoding hides nothing in a path", v: v30, line: "GET /v1/labels/%3C", want: exchange.ParameterInvalid, told: []string{"path label: must match ^[^<]*$"}},
+		{name: "a text in a parameter", v: v30, line: `GET /v1/search?filter={"op":"and","of":{"op":"or"}}`},
+		{name: "a parameter of a text that is not there", v: v30, line: "GET /v1/search"},
+		{name: "no JSON in a parameter", v: v30, line: "GET /v1/search?filter={", want: exchange.ParameterInvalid, told: []string{"query filter: cannot be accepted: not JSON: a name is missing at byte 1"}},
+		{name: "a name twice in a parameter", v: v30, line: `GET /v1/search?filter={"op":"and","op":"secret"}`, want: exchange.ParameterInvalid, told: []string{"query filter: cannot be accepted: a name stands twice in one object, before byte 16"}},
+		{name: "a small text in a parameter makes little work", v: v30, line: "GET /v1/search?filter=" + strings.Repeat(`{"op":"secret","of":`, 40) + "1" + strings.Repeat("}", 40), want: exchange.ParameterInvalid, told: []string{"query filter: does not fit the schema, and is too much to tell where"}},
 
 		{name: "an order", v: v30, line: "POST /v1/orders", body: `{"id":1,"note":null,"next":{"id":2}}`, fields: []string{isJSONType}},
 		{name: "a wrong order", v: v30, line: "POST /v1/orders", body: `{"note":null,"price":0,"next":{"id":"secret","x":1}}`, fields: []string{isJSONType}, want: exchange.SchemaViolation, told: []string{

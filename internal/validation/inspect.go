@@ -110,15 +110,15 @@ func (i *inspection) judge(data []byte, s *share) *exchange.Refusal {
 	if len(i.schemas) == 0 {
 		return nil
 	}
-	return i.fit(data, scan.count, s)
+	return i.fit(data, &scan, s)
 }
 
 // perToken is about what a value or name takes in memory, beside its text.
 const perToken = 256
 
-// fit returns where data, of so many tokens, does not fit the schemas.
-func (i *inspection) fit(data []byte, tokens int, s *share) *exchange.Refusal {
-	if !s.take(int64(tokens)*perToken + int64(len(data))) {
+// fit returns where data, as it was scanned, does not fit the schemas.
+func (i *inspection) fit(data []byte, scan *scanner, s *share) *exchange.Refusal {
+	if !s.take(int64(scan.count)*perToken + int64(len(data))) {
 		return i.full()
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
@@ -127,7 +127,9 @@ func (i *inspection) fit(data []byte, tokens int, s *share) *exchange.Refusal {
 	}
 	var all findings
 	for _, s := range i.schemas {
-		s.check(value, &all)
+		if s.check(document{value, scan.count, scan.deepest}, i.buffers, &all) != nil {
+			return i.refuse(exchange.BodyTooComplex, "to hold it against the schema takes more steps than are accepted", "", "")
+		}
 	}
 	if all.count == 0 {
 		return nil

@@ -31,8 +31,9 @@ type scanner struct {
 	tokens int  // that there may be: values, names, arrays, objects
 	unique bool // no object has two members of one name
 
-	count int
-	names [][]byte // of the objects that are open
+	count   int
+	deepest int
+	names   [][]byte // of the objects that are open
 }
 
 // scan reports what is wrong with data; an error that is errComplex if it is
@@ -106,6 +107,7 @@ func (s *scanner) value(depth int) error {
 			return fmt.Errorf("%w: at most %d levels are accepted", errComplex, s.depth)
 		}
 		s.at++
+		s.deepest = max(s.deepest, depth)
 		if c == '{' {
 			return s.object(depth)
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"sidecar/internal/exchange"
 )
 
 // options keep the library from changing the request, and from authenticating
@@ -25,6 +27,15 @@ var options = &openapi3filter.Options{
 func (o *operation) problem(r *http.Request, query url.Values, p *openapi3.Parameter) string {
 	if repeated(r, query, p) {
 		return "must not be repeated"
+	}
+	if p.In == openapi3.ParameterInHeader && len(spellings(r, p.Name)) != len(r.Header.Values(p.Name)) {
+		return "must be spelled as it is described"
+	}
+	if p.In == openapi3.ParameterInCookie && cookies(r, p.Name) != len(r.CookiesNamed(p.Name)) {
+		return "must be a cookie as RFC 6265 has it, among few others"
+	}
+	if s, _ := o.jsonText(r, query, p); s != nil {
+		return "" // its schema alone is left to look at
 	}
 	err := openapi3filter.ValidateParameter(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: o.params, QueryParams: query, Route: o.Route, Options: options,
@@ -60,9 +71,9 @@ func (o *operation) problem(r *http.Request, query url.Values, p *openapi3.Param
 func repeated(r *http.Request, query url.Values, p *openapi3.Parameter) bool {
 	switch p.In {
 	case openapi3.ParameterInHeader:
-		return len(r.Header[http.CanonicalHeaderKey(p.Name)]) > 1
+		return len(spellings(r, p.Name)) > 1
 	case openapi3.ParameterInCookie:
-		return len(r.CookiesNamed(p.Name)) > 1
+		return cookies(r, p.Name) > 1
 	case openapi3.ParameterInQuery:
 		if len(query[p.Name]) < 2 {
 			return false
@@ -72,6 +83,32 @@ func repeated(r *http.Request, query url.Values, p *openapi3.Parameter) bool {
 		return err != nil || !list || !how.Explode
 	}
 	return false
+}
+
+// spellings returns the values of the field called name, and of those that an
+// upstream may read as it.
+func spellings(r *http.Request, name string) (values []string) {
+	name = exchange.Dashed(http.CanonicalHeaderKey(name))
+	for key, have := range r.Header {
+		if exchange.Dashed(key) == name {
+			values = append(values, have...)
+		}
+	}
+	return values
+}
+
+// cookies returns how many cookies of that name r has. net/http leaves out
+// those that are not well formed, and all where they are many; an upstream may
+// read them.
+func cookies(r *http.Request, name string) (n int) {
+	for _, field := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(field, ";") {
+			if key, _, _ := strings.Cut(pair, "="); strings.TrimSpace(key) == name {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // demanded says what a schema wants of a parameter, by the keyword that is not

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -18,7 +17,10 @@ import (
 const place = "schema:///this"
 
 // schema says what JSON values must be. It is safe for concurrent use.
-type schema struct{ compiled *jsonschema.Schema }
+type schema struct {
+	copies  *copies
+	pointer string
+}
 
 // newSchema returns the JSON Schema in data.
 func newSchema(data []byte) (*schema, error) {
@@ -31,37 +33,11 @@ func newSchema(data []byte) (*schema, error) {
 	default:
 		return nil, errors.New("must be a JSON Schema: an object, or a boolean")
 	}
-	c, err := newCompiler(doc, jsonschema.Draft2020)
+	all, err := newCopies(doc, jsonschema.Draft2020, map[string]string{"": ""})
 	if err != nil {
 		return nil, err
 	}
-	return c.schema("")
-}
-
-// compiler makes schemas of the parts of one document.
-type compiler struct{ *jsonschema.Compiler }
-
-// newCompiler returns one for doc, whose schemas are of that draft unless they
-// say another.
-func newCompiler(doc any, draft *jsonschema.Draft) (compiler, error) {
-	c := jsonschema.NewCompiler()
-	c.DefaultDraft(draft)
-	c.UseLoader(nothing{})
-	c.AssertFormat()
-	if err := c.AddResource(place, doc); err != nil {
-		return compiler{}, fmt.Errorf("must hold a JSON Schema: %s", compileProblem(err))
-	}
-	return compiler{c}, nil
-}
-
-// schema returns the schema at a JSON Pointer.
-func (c compiler) schema(pointer string) (*schema, error) {
-	at := url.URL{Fragment: pointer}
-	compiled, err := c.Compile(place + "#" + at.EscapedFragment())
-	if err != nil {
-		return nil, fmt.Errorf("must hold a JSON Schema: %s", compileProblem(err))
-	}
-	return &schema{compiled}, nil
+	return &schema{copies: all}, nil
 }
 
 // nothing loads no file and asks no network.
@@ -92,22 +68,47 @@ func compileProblem(err error) string {
 	return strings.ReplaceAll(line(err), place, "")
 }
 
-// check adds to all what is wrong with value.
-func (s *schema) check(value any, all *findings) {
-	err := s.compiled.Validate(value)
-	if err == nil {
-		return
+// document is a JSON value, and what is known of it.
+type document struct {
+	value any
+	parts int // values and names
+	depth int // of its arrays and objects
+}
+
+// check adds to all what is wrong with d. What it keeps meanwhile it takes from
+// b. Its error is errComplex where that takes too many steps.
+func (s *schema) check(d document, b *Buffers, all *findings) error {
+	c, err := s.copies.take()
+	if err != nil {
+		return err // it was compiled before
 	}
-	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
-		all.add(exchange.Violation{Pointer: new(""), Detail: "does not fit the schema"}, "")
-		return
+	defer s.copies.put(c)
+	schema, m := c.schemas[s.pointer], &c.meter
+	*m = meter{left: freeSteps + stepsPerPart*int64(d.parts)}
+	fits := false
+	if err := m.run(func() error { fits = schema.not.Validate(d.value) != nil; return nil }); err != nil || fits {
+		return err
 	}
-	leaves(invalid, func(e *jsonschema.ValidationError) {
-		at := strings.TrimPrefix(e.SchemaURL, place)
-		at = strings.Join(append([]string{at}, e.ErrorKind.KeywordPath()...), "/")
-		all.add(exchange.Violation{Pointer: new(pointer(e.InstanceLocation)), Detail: expected(e.ErrorKind)}, at)
-	})
+	*m = meter{
+		left: m.left, share: &share{buffers: b},
+		room: min(b.limit/2, freeRoom+roomPerPart*int64(d.parts)),
+		each: 256 + 16*int64(d.depth), // it names each level that it is in
+	}
+	defer m.share.free()
+	err = m.run(func() error { return schema.tells.Validate(d.value) })
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		leaves(invalid, func(e *jsonschema.ValidationError) { all.add(violation(e)) })
+		return nil
+	}
+	all.add(exchange.Violation{Pointer: new(""), Detail: "does not fit the schema, and is too much to tell where"}, "#")
+	return nil
+}
+
+// violation returns what is wrong, and where in the schema that is said.
+func violation(e *jsonschema.ValidationError) (v exchange.Violation, at string) {
+	at = strings.TrimPrefix(e.SchemaURL, place)
+	at = strings.Join(append([]string{at}, e.ErrorKind.KeywordPath()...), "/")
+	return exchange.Violation{Pointer: new(pointer(e.InstanceLocation)), Detail: expected(e.ErrorKind)}, at
 }
 
 // leaves calls each with the errors that are not about others. What is wrong

@@ -171,6 +171,10 @@ func TestAGRPCCallDoesNotFitASchema(t *testing.T) {
 		check(t, v.Check(r), exchange.BadContentType, "")
 		check(t, limits.Check(r), "", "")
 	}
+	// One that says in a second field that it is JSON is looked at as such.
+	both := request("POST /s/m", "{", "Content-Type: application/grpc", isJSONType)
+	both.ProtoMajor = 2
+	check(t, reading(t, func(c *Config) { c.JSONLimits = &JSON{MaxDepth: 4, MaxTokens: 10} }).Check(both), exchange.BodyMalformed, "")
 }
 
 func encoded(t testing.TB, coding, text string) string {

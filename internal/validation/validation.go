@@ -143,7 +143,7 @@ func (v *Validation) checkHead(r *http.Request) error {
 		}
 	}
 	for _, name := range v.deny {
-		if has(r, name) {
+		if has(r, name) || hasLike(r, name) {
 			return v.refuse(exchange.HeaderDenied, name+" is not allowed", "", "")
 		}
 	}
@@ -168,7 +168,7 @@ func (v *Validation) checkTarget(r *http.Request) (*operation, error) {
 		return nil, v.refuse(exchange.OperationUnknown, "", "", "")
 	}
 	var all findings
-	for _, wrong := range op.parameterProblems(r, query) {
+	for _, wrong := range v.parameterProblems(op, r, query) {
 		all.add(wrong, "")
 	}
 	if all.count > 0 {
@@ -191,6 +191,19 @@ func has(r *http.Request, name string) bool {
 		return len(r.Trailer) > 0
 	}
 	return len(r.Header[name]) > 0
+}
+
+// hasLike reports whether r has a field that an upstream may read as name, as
+// CGI and its heirs do: with other hyphens, or in its trailers.
+func hasLike(r *http.Request, name string) bool {
+	for _, fields := range []http.Header{r.Header, r.Trailer} {
+		for key := range fields {
+			if exchange.Dashed(key) == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (v *Validation) refuse(reason exchange.Reason, detail, key, value string) *exchange.Refusal {

@@ -67,6 +67,7 @@ func TestCheck(t *testing.T) {
 		{name: "a method that is not listed", line: "DELETE /a", want: exchange.MethodNotAllowed, header: "Allow: POST, GET, PUT"},
 		{name: "methods have a case", line: "get /a", want: exchange.MethodNotAllowed, header: "Allow: POST, GET, PUT"},
 		{name: "a long URL", line: "GET /234567890?234567", want: exchange.URITooLong},
+		{name: "a denied header as CGI reads it", line: "GET /a", fields: []string{"X_Debug: 1"}, want: exchange.HeaderDenied},
 		{name: "a denied header", line: "GET /a", fields: []string{"X-Debug: "}, want: exchange.HeaderDenied},
 		{name: "another type", line: "POST /a", body: "{}", fields: []string{"Content-Type: application/xml"}, want: exchange.BadContentType, header: "Accept: application/json, text/*"},
 		{name: "a type that only begins like one", line: "POST /a", body: "{}", fields: []string{"Content-Type: application/json5"}, want: exchange.BadContentType},
@@ -182,4 +183,11 @@ func BenchmarkCheck(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestADeniedFieldIsNoTrailerEither(t *testing.T) {
+	v := policy(func(c *Config) { c.Headers = Headers{Deny: []string{"X-Debug"}} })
+	r := unknown("POST /", "x")
+	r.Trailer = http.Header{"X-Debug": nil} // announced
+	check(t, v.Check(r), exchange.HeaderDenied, "")
 }

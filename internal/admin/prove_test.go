@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sidecar/internal/exchange"
 )
 
 // every is each thing that admin does, changes behind looks.
@@ -69,7 +71,7 @@ func TestToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newShop(t)
 			h.Listen = tt.listen
-			h.reload = func(string) (Change, error) { return Change{}, nil }
+			h.reload = func(exchange.Who) (Change, error) { return Change{}, nil }
 			h.apply(t, tt.policy)
 			for _, e := range every {
 				a := ask(t, h.Handler(), // a new one, which remembers no guesses
@@ -133,8 +135,8 @@ func TestChangesNameTheCredential(t *testing.T) {
 	h := newShop(t)
 	h.apply(t, guarded)
 	var whos []string
-	h.reload = func(who string) (Change, error) {
-		whos = append(whos, who)
+	h.reload = func(who exchange.Who) (Change, error) {
+		whos = append(whos, who.String())
 		return Change{}, nil
 	}
 	a := ask(t, h.Handler(), "PUT /faults/chaos", "", bearing(secret))
