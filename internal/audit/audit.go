@@ -1,12 +1,12 @@
 // Package audit writes who was refused and who changed what, to a file whose
 // lines cannot be changed afterwards without it showing.
 //
-// It is an observer: it decides nothing. A line is one JSON object. Each holds
-// a sequence number and the SHA-256 of the line before it, so that a line that
-// is changed, taken out or put in breaks the chain, and Verify says where. The
-// first line of all names "genesis" instead. What the chain cannot show is that
-// its last lines were cut off: for that, compare its last hash with one that
-// was kept elsewhere.
+// It is an observer, the first one: it decides nothing but that what it cannot
+// write is not done. A line is one JSON object. Each holds a sequence number and
+// the SHA-256 of the line before it, so that a line that is changed, taken out or
+// put in breaks the chain, and Verify says where. The first line of all names
+// "genesis" instead. What the chain cannot show is that its last lines were cut
+// off: for that, compare its last hash with one that was kept elsewhere.
 //
 //	seq         1, 2, 3, through every file and every start of the process
 //	prev        the SHA-256, in hex, of the line before it without its newline
@@ -34,9 +34,9 @@
 //
 // A change is written, and synced to the disk, before it is made: no line, no
 // change. Where that took too long, or failed at the end, the change is not made,
-// and another line says failed. Requests wait for nobody: their lines go through a bounded queue to
-// the one goroutine that has the file; what finds no room there is counted,
-// and the next line that is written says how many are missing.
+// and another line says failed. Requests wait for nobody: their lines go through
+// a bounded queue to the one goroutine that has the file; what finds no room
+// there is counted, and the next line that is written says how many are missing.
 package audit
 
 import (

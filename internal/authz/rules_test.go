@@ -145,6 +145,12 @@ func TestConditions(t *testing.T) {
 			[]said{{line: "GET /v1/orders"}, {line: "GET /v1/orders/7/x"}, {line: "GET /V1/orders/7"}, {line: "GET /opened"}},
 		},
 		{
+			"a host, written in another way",
+			When{Hosts: []string{"admin.example.com.", "0:0::1"}},
+			[]said{{host: "admin.example.com"}, {host: "admin.example.com."}, {host: "[::1]"}, {host: "[0::1]:80"}},
+			[]said{{host: "example.com"}, {host: "[::2]"}},
+		},
+		{
 			"a host",
 			When{Hosts: []string{"api.example.com", "*.int.example.com", "10.0.0.1", "::1"}},
 			[]said{

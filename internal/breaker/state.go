@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -83,53 +82,6 @@ func (s *State) Status() Status {
 		st.OpenUntil = m.openUntil
 	}
 	return st
-}
-
-// Force holds the breaker "open" or "closed", or returns it to "auto": closed,
-// with nothing counted yet. who asked is told in the Event, before it is done;
-// where that cannot be told, the error says so and nothing has changed. A word
-// that changes nothing is no event.
-func (s *State) Force(state string, who exchange.Who) error {
-	if state != "open" && state != "closed" && state != "auto" {
-		return fmt.Errorf("state must be open, closed or auto, got %q", state)
-	}
-	defer s.tellNews()
-	s.telling.Lock() // one at a time: what is told is what is done
-	defer s.telling.Unlock()
-
-	e, changes := s.forcing(state, who)
-	if !changes {
-		return nil
-	}
-	if err := s.tell(e); err != nil {
-		return fmt.Errorf("circuit breaker %q is unchanged: %w", s.name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// A machine of its own for each term: calls of an earlier one may still
-	// end, and say nothing of this one. What the earlier one did while this was
-	// told is over before anybody heard of it.
-	s.forced, s.closed = state != "auto", state == "closed"
-	s.machine, s.news = s.newMachine(), nil
-	return nil
-}
-
-// forcing returns what is to be told of that word, when all before it was told,
-// and whether it changes anything. s.telling is held.
-func (s *State) forcing(state string, who exchange.Who) (e exchange.Event, changes bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.news) > 0 {
-		s.tellFirst()
-	}
-	to, detail := state, "forced"
-	if state == "auto" {
-		to, detail = gobreaker.StateClosed.String(), "no longer forced"
-	}
-	changes = (state != "auto") != s.forced || (state == "closed") != s.closed
-	e = s.event(s.stateWord(), to, detail)
-	e.Who = who
-	return e, changes
 }
 
 // stateWord returns the state that holds now.
@@ -234,53 +186,4 @@ func (s *State) settle(t ticket, end error) (moved bool) {
 	}
 	t.done(end)
 	return len(s.news) > 0
-}
-
-// note keeps an event for tellNews.
-func (s *State) note(from, to, detail string) {
-	s.news = append(s.news, s.event(from, to, detail))
-}
-
-func (s *State) event(from, to, detail string) exchange.Event {
-	shadow := s.config.Mode == exchange.ModeShadow
-	if shadow {
-		detail += "; in shadow, nothing is refused"
-	}
-	return exchange.Event{
-		Time: time.Now(), Kind: exchange.CircuitBreaker, Name: s.name,
-		From: from, To: to, Detail: detail,
-		Bad: to == gobreaker.StateOpen.String() && !shadow, Shadow: shadow,
-	}
-}
-
-// tellNews tells what there is to tell. Whoever finds another telling leaves it
-// to them, and waits for nothing.
-func (s *State) tellNews() {
-	for s.hasNews() && s.telling.TryLock() {
-		s.tellAll()
-	}
-}
-
-func (s *State) hasNews() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.news) > 0
-}
-
-func (s *State) tellAll() {
-	defer s.telling.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.news) > 0 {
-		s.tellFirst()
-	}
-}
-
-// tellFirst tells the first of the news, with s.mu let go. s.telling is held.
-func (s *State) tellFirst() {
-	e := s.news[0]
-	s.news = s.news[1:]
-	s.mu.Unlock()
-	defer s.mu.Lock()
-	_ = s.tell(e) // it has happened already
 }

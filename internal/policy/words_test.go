@@ -116,6 +116,8 @@ func TestCovers(t *testing.T) {
 		{yes, "the same host in other letters", host("A.com"), host("a.COM")},
 		{yes, "a host below", host("*.com"), host("a.com")},
 		{yes, "a wildcard below", host("*.com"), host("*.a.com")},
+		{yes, "a host with the dot that may end a name", host("a.com"), host("A.com.")},
+		{yes, "an address spelled otherwise", host("::1"), host("0:0::1")},
 		{no, "the host itself", host("*.a.com"), host("a.com")},
 		{no, "a wildcard above", host("*.a.com"), host("*.com")},
 		{no, "any host", host("a.com"), all},
