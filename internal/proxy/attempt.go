@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -26,7 +27,11 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 			}()
 			r = r.WithContext(ctx)
 			tell(r, rec, a)
-			return next.RoundTrip(r)
+			resp, err = next.RoundTrip(r)
+			if err != nil {
+				err = cmp.Or(crossingOf(r).guard.overdue(), err)
+			}
+			return resp, err
 		})
 	}}}
 }

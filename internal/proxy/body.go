@@ -24,6 +24,7 @@ type clientBody struct {
 
 	atEnd   atomic.Bool
 	atEOF   func()     // set before the body is read
+	reading sync.Mutex // held by a Read until it has told what it found
 	mu      sync.Mutex // guards aborted, and what the record says of uploading
 	aborted error
 
@@ -59,6 +60,8 @@ func (b *clientBody) deadline(t time.Time) {
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	if err := b.begin(); err != nil {
 		return 0, err
 	}
@@ -82,6 +85,15 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.blame(err)
 	}
 	return n, err
+}
+
+// settle ends a Read that is under way, and waits until it has told what it
+// found. It is for a connection whose context has ended: net/http ends that
+// before the Read which finds the client gone returns.
+func (b *clientBody) settle() {
+	b.deadline(longAgo)
+	b.reading.Lock()
+	defer b.reading.Unlock()
 }
 
 func (b *clientBody) ended() error {
@@ -120,12 +132,12 @@ func (b *clientBody) blame(err error) {
 	switch {
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return // our own side stopped reading
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason = exchange.ClientTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		// It may have left, or have said all it will: it may still listen.
 	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
 		reason = exchange.ClientClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		reason = exchange.ClientTimeout
 	}
 	b.x.Record.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: exchange.Unquoted(err)})
 }

@@ -59,6 +59,7 @@ type guard struct {
 	mu        sync.Mutex
 	timer     *time.Timer // until the response headers, then for progress
 	whole     *time.Timer // the caller's own deadline; nil if none
+	impatient error       // with which that ends the call
 	streaming bool
 	tunnel    bool // upgraded
 	ended     bool
@@ -88,7 +89,8 @@ func (g *guard) begin(ctx context.Context, timeout, idle time.Duration) context.
 	if rec.GRPC {
 		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
 			rec.Deadline = g.base.Add(limit)
-			g.whole = time.AfterFunc(limit, func() { g.expireWhole(impatient(limit, timeout)) })
+			g.impatient = impatient(limit, timeout)
+			g.whole = time.AfterFunc(limit, func() { _ = g.overdue() })
 		}
 	} else if timeout > 0 {
 		rec.Deadline = g.base.Add(timeout)
@@ -138,13 +140,22 @@ func impatient(limit, timeout time.Duration) error {
 	}
 }
 
-// expireWhole ends the exchange when its caller has stopped waiting.
-func (g *guard) expireWhole(cause error) {
+// overdue ends the call if its caller has stopped waiting, and returns with
+// what; else nil. It is asked beside the timer, which may be late: the upstream
+// knows the deadline too, and ends the call in ways that look like a failure.
+func (g *guard) overdue() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.ended {
-		g.cut(cause)
+	if g.whole == nil || g.ended || time.Now().Before(g.x.Record.Deadline) {
+		return nil
 	}
+	if g.ctx.Err() == nil {
+		g.cut(g.impatient)
+	}
+	if context.Cause(g.ctx) != g.impatient {
+		return nil // something else has ended it before
+	}
+	return g.impatient
 }
 
 // cut ends the call. A wait for the client's body is woken by its connection's

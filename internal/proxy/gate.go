@@ -73,10 +73,13 @@ func answer(w http.ResponseWriter, r *http.Request, err error) {
 // goes before all: what follows from it looks like anybody's.
 func toRefusal(r *http.Request, err error) *exchange.Refusal {
 	rec := exchange.From(r.Context())
+	cause := context.Cause(r.Context()) // of the client's connection
+	if cause != nil {
+		crossingOf(r).body.settle() // it may know more than that the client is gone
+	}
 	if fault := rec.ClientFault(); fault != nil {
 		return fault
 	}
-	cause := context.Cause(r.Context()) // of the client's connection
 	var refusal *exchange.Refusal
 	if errors.As(err, &refusal) || errors.As(cause, &refusal) {
 		return refusal

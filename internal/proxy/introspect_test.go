@@ -116,10 +116,11 @@ func TestAnIssuerThatCannotBeAskedIsNotTheClientsFault(t *testing.T) {
 	if w.Code != 503 || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"reason":"introspection_unavailable"`) {
 		t.Errorf("status %d, Retry-After %q, body %s, want 503 introspection_unavailable and 1", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
-	if strings.Contains(w.Body.String(), "502") {
+	e := saw.next(t)
+	if strings.Contains(strings.ReplaceAll(w.Body.String(), e.ID, ""), "502") { // a random id may have it
 		t.Errorf("the client is told what happened inside: %s", w.Body)
 	}
-	if d, ok := saw.next(t).noted(exchange.IntrospectionUnavailable); !ok || !strings.Contains(d.Detail, "the answer is 502") {
+	if d, ok := e.noted(exchange.IntrospectionUnavailable); !ok || !strings.Contains(d.Detail, "the answer is 502") {
 		t.Errorf("noted %+v, want the reason, and that the answer was 502", d)
 	}
 	if all := p.Snapshot().Introspectors(); len(all) != 1 || all[0].Issuer() != "sso" || !all[0].Failing() {

@@ -67,9 +67,30 @@ func ambiguousSegment(path string) string {
 			if c := whole[i]; c < ' ' || c == 0x7f {
 				return "the path holds an encoded control character"
 			}
+			if isOverlong(whole[i:]) {
+				return "the path holds a character in more bytes than it has"
+			}
 		}
 	}
 	return ""
+}
+
+// isOverlong reports whether s begins with a character that is encoded in more
+// bytes than it needs. Decoders that take it (RFC 3629 section 10 forbids it)
+// read a dot or a slash where we read none.
+func isOverlong(s string) bool {
+	if len(s) < 2 || s[1]&0xc0 != 0x80 {
+		return false
+	}
+	switch s[0] {
+	case 0xc0, 0xc1:
+		return true
+	case 0xe0:
+		return s[1] < 0xa0
+	case 0xf0:
+		return s[1] < 0x90
+	}
+	return false
 }
 
 // isPathChar reports whether c may stand in a path as it is: pchar or a slash

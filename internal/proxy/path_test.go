@@ -43,6 +43,12 @@ func TestStrictPathsRefuseWhatCanBeReadTwoWays(t *testing.T) {
 		{"/v1/..;/admin", true},
 		{"/v1/%2e%2e;x/admin", true},
 		{"/v1/;x/admin", true},
+		{"/v1/%c0%ae%c0%ae/admin", true},
+		{"/v1%C0%AFadmin", true},
+		{"/v1%e0%80%af", true},
+		{"/v1%f0%80%80%af", true},
+		{"/%e9t%e9", false}, // Latin-1 is old, and can be read in one way
+		{"/%e2%82%ac/%f0%9f%98%80", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.target, func(t *testing.T) {

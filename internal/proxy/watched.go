@@ -54,6 +54,7 @@ func (b *watchedBody) Close() error {
 // broke says why a body ended before its end.
 func (g *guard) broke(err error) {
 	rec := &g.x.Record
+	_ = g.overdue()
 	cause := context.Cause(g.ctx)
 	fault := rec.ClientFault()
 	var refusal *exchange.Refusal
