@@ -13,13 +13,14 @@ type auditCmd struct {
 }
 
 type auditVerifyCmd struct {
-	Files []string `arg:"" name:"file" help:"The audit file, or several that follow one another."`
+	Files      []string `arg:"" name:"file" help:"The audit file, or several that follow one another, the first with line 1."`
+	FromMiddle bool     `help:"Let the first file begin with another line than the very first. Those before it are not vouched for."`
 }
 
 // Run prints what the files hold, and fails at the first line that is not as
 // it was written.
 func (c auditVerifyCmd) Run(p *process) error {
-	var chain audit.Chain
+	chain := audit.Chain{FromMiddle: c.FromMiddle}
 	err := c.read(&chain)
 	if err == nil {
 		err = chain.End()
@@ -42,7 +43,7 @@ func (c auditVerifyCmd) Run(p *process) error {
 		return nil
 	}
 	if chain.First > 1 {
-		fmt.Fprintf(p.stdout, "%s:1: begins with line %d: those before it are in an older file\n", c.Files[0], chain.First)
+		fmt.Fprintf(p.stdout, "begins with line %d: nothing vouches for those before it\n", chain.First)
 	}
 	fmt.Fprintf(p.stdout, "ok, %d lines, %d to %d, the last hash %s\n", chain.Lines, chain.First, chain.Last, chain.Hash)
 	return nil

@@ -96,6 +96,17 @@ func TestAuditTellsWhoWasRefusedAndWhoChangedWhat(t *testing.T) {
 	if len(forced) != 1 {
 		t.Fatalf("%d breakers forced, want one: %v", len(forced), forced)
 	}
+	for _, change := range []struct { // in this order
+		said  string
+		asked map[string]any
+	}{{"fault", audits(t, file, "fault")[0]}, {"circuit breaker", forced[0]}, {"policy reloaded", audits(t, file, "reload")[1]}} {
+		asked := change.asked
+		id, _ := asked["requestId"].(string)
+		if peer, _ := asked["peer"].(string); len(id) != 36 || !strings.HasPrefix(peer, "127.0.0.1:") {
+			t.Errorf("requestId %q of peer %q, want those of the request, in %v", id, peer, asked)
+		}
+		wantLine(t, r.line(change.said), map[string]any{"request_id": id})
+	}
 	wantLine(t, forced[0], map[string]any{"result": "made", "name": "default@app", "from": "closed", "to": "open", "client": "127.0.0.1"})
 	switched := audits(t, file, "fault")
 	wantLine(t, switched[0], map[string]any{"from": "off", "to": "on", "client": "127.0.0.1"})
@@ -207,6 +218,12 @@ func TestAuditFilesAreRotated(t *testing.T) {
 	}
 	if out, err := sidecarOutput(t, "audit", "verify", file, file+".1"); err == nil {
 		t.Errorf("verify in the wrong order: %s, want an error", out)
+	}
+	if out, err := sidecarOutput(t, "audit", "verify", file); err == nil || !strings.Contains(out, file+":1: has number ") {
+		t.Errorf("verify of the new file alone: %v, %s, want an error at its first line", err, out)
+	}
+	if out, err := sidecarOutput(t, "audit", "verify", "--from-middle", file); err != nil || !strings.Contains(out, "nothing vouches for those before it\nok, ") {
+		t.Errorf("verify from the middle: %v, %s, want ok", err, out)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -172,7 +173,7 @@ func strange(t *testing.T, url string, name int, until <-chan struct{}, served *
 			n = []int{1, 64 << 10, 150_000}[rand.IntN(3)]
 			length = []int64{int64(n), -1}[rand.IntN(2)]
 		}
-		ctx, leave := context.WithCancel(t.Context())
+		ctx, leave := context.WithTimeout(t.Context(), patience)
 		if rand.IntN(4) == 0 {
 			time.AfterFunc(time.Duration(rand.IntN(50))*time.Millisecond, leave)
 		}
@@ -185,6 +186,9 @@ func strange(t *testing.T, url string, name int, until <-chan struct{}, served *
 		r.Header.Set("X-Length", strconv.Itoa(n))
 		if resp, err := transport.RoundTrip(r); err == nil {
 			served.Add(look(t, r, resp))
+		}
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("%s of %s does not end", method, id)
 		}
 		leave()
 	}

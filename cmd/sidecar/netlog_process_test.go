@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,11 +44,7 @@ func TestNetHTTPSpeaksThroughTheLog(t *testing.T) {
 			resp.Body.Close()
 		}},
 		{"a server, of a client that breaks HTTP/2", "http2: server connection error from ", "DEBUG", func() {
-			c, err := net.Dial("tcp", strings.TrimPrefix(r.data, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			c := dialRaw(t, r.data)
 			fmt.Fprint(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // settings,
 			fmt.Fprint(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x01")                                 // and some on a stream
 			_, _ = c.Read(make([]byte, 1))

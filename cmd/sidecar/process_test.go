@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func start(t *testing.T, env []string, args ...string) *running {
 	go r.read(stderr)
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
-		<-r.exited
+		r.exit()
 	})
 	for r.data == "" || r.telemetry == "" || r.admin == "" {
 		line := r.line("listening")
@@ -122,9 +123,25 @@ func (r *running) read(stderr io.Reader) {
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
 			line = map[string]any{"msg": "plain", "text": lines.Text()}
 		}
-		r.lines <- line
+		r.keep(line)
 	}
 	_ = r.cmd.Wait()
+}
+
+// keep keeps line for whoever looks for it, in place of the oldest if there are
+// too many. To wait here would hold up the sidecar, and the end of the test.
+func (r *running) keep(line map[string]any) {
+	for {
+		select {
+		case r.lines <- line:
+			return
+		default:
+		}
+		select {
+		case <-r.lines:
+		default:
+		}
+	}
 }
 
 // line returns the next line of the log that says msg.
@@ -156,7 +173,7 @@ func (r *running) exit() int {
 	select {
 	case <-r.exited:
 		return r.cmd.ProcessState.ExitCode()
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		r.t.Fatal("the process does not end")
 		return -1
 	}
@@ -215,7 +232,7 @@ func newLoadBy(url, want string, transports func() *http.Transport) *load {
 		l.done.Go(func() {
 			transport := transports()
 			defer transport.CloseIdleConnections()
-			c := &http.Client{Transport: transport}
+			c := &http.Client{Transport: transport, Timeout: patience}
 			for {
 				select {
 				case <-l.stop:
@@ -346,10 +363,11 @@ func drainUnderLoad(t *testing.T, upstream string) (sent int64) {
 }
 
 func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
-	release := make(chan struct{})
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
-			<-release
+			<-held
 			fmt.Fprint(w, "late")
 			return
 		}
@@ -364,9 +382,10 @@ func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
 		c.Close()
 	}))
 	defer upstream.Close()
+	defer release() // or Close waits for ever
 	r := run(t, minimal(upstream.URL))
 
-	answered := make(chan string)
+	answered := make(chan string, 1)
 	go func() {
 		resp, err := http.Get(r.data)
 		if err != nil {
@@ -377,11 +396,7 @@ func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		answered <- string(b)
 	}()
-	socket, err := net.Dial("tcp", strings.TrimPrefix(r.data, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
+	socket := dialRaw(t, r.data)
 	fmt.Fprint(socket, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	tunnel := bufio.NewReader(socket)
 	if _, err := http.ReadResponse(tunnel, nil); err != nil {
@@ -390,7 +405,7 @@ func TestADrainLetsWhatIsInFlightEndAndCutsWhatDoesNot(t *testing.T) {
 	inFlight(t, r, 2)
 	r.signal(syscall.SIGTERM)
 	r.line("draining")
-	close(release)
+	release()
 	if got := <-answered; got != "late" {
 		t.Errorf("the request in flight gets %q, want its answer", got)
 	}
@@ -531,11 +546,12 @@ func TestTheAccessLogTellsOneLineARequest(t *testing.T) {
 }
 
 func TestRunWithoutAFile(t *testing.T) {
-	// The ports are the default ones, which others may hold: only what is said
-	// of them can be tested.
-	busy, err := net.Listen("tcp", "127.0.0.1:9901")
-	if err == nil {
-		defer busy.Close()
+	// The ports are the default ones, which others may hold, and let go of: only
+	// what is said of them can be tested.
+	for _, address := range []string{":8080", ":9090", "127.0.0.1:9901"} {
+		if busy, err := net.Listen("tcp", address); err == nil {
+			defer busy.Close()
+		}
 	}
 	out, _ := sidecarOutput(t, "run", "--upstream", well(t))
 	// Whichever of the ports is tried first among those that are taken.
@@ -550,10 +566,27 @@ func TestRunWithoutAFile(t *testing.T) {
 
 func sidecarOutput(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := bounded(t, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asSidecar+"=1")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// bounded returns a command that a test waits for. One that does not end is
+// killed, and fails the test.
+func bounded(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second // its own children may hold its output
+	cmd.Cancel = func() error {
+		if ctx.Err() == context.DeadlineExceeded {
+			t.Errorf("%s %q does not end", name, args)
+		}
+		return cmd.Process.Kill()
+	}
+	return cmd
 }
 
 // numbered has the curl of a shell number its requests. By their ids it is drawn
@@ -575,7 +608,7 @@ func TestTheDemosLinesWorkWhenPasted(t *testing.T) {
 	var took []time.Duration
 	for _, line := range lines {
 		begun := time.Now()
-		out, err := exec.Command("sh", "-c", numbered+line).Output()
+		out, err := bounded(t, "sh", "-c", numbered+line).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}

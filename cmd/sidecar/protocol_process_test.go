@@ -155,7 +155,7 @@ func TestTheServersLimitsHold(t *testing.T) {
 		transport := &http.Transport{Protocols: new(http.Protocols)}
 		transport.Protocols.SetUnencryptedHTTP2(true)
 		defer transport.CloseIdleConnections()
-		resp, err := (&http.Client{Transport: transport}).Get(r.data)
+		resp, err := (&http.Client{Transport: transport, Timeout: patience}).Get(r.data)
 		if err == nil {
 			resp.Body.Close()
 			t.Errorf("h2c is answered with %d, want it refused", resp.StatusCode)
@@ -170,6 +170,7 @@ func dialRaw(t *testing.T, url string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 

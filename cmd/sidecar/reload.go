@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	"sidecar/internal/admin"
@@ -67,7 +68,7 @@ func (r *reloader) reload(who exchange.Who) (admin.Change, error) {
 		Changed: append([]string{}, policy.Diff(r.started, before.File(), f)...),
 		Reset:   append([]string{}, before.Reset(r.proxy.Snapshot())...),
 	}
-	r.log.Logger().Info("policy reloaded", "file", f.Name(), "hash", f.Hash(), "who", who.String(),
+	r.logger(who).Info("policy reloaded", "file", f.Name(), "hash", f.Hash(),
 		"changed", change.Changed, "reset", change.Reset)
 	return change, nil
 }
@@ -94,8 +95,17 @@ func (r *reloader) refused(who exchange.Who, err error) {
 	})
 	var problems policy.Problems
 	if !errors.As(err, &problems) {
-		r.log.Logger().Error("policy not reloaded: the one before holds", "who", who.String(), "error", err.Error())
+		r.logger(who).Error("policy not reloaded: the one before holds", "error", err.Error())
 		return
 	}
-	r.log.Logger().Error("policy not reloaded: the one before holds", "who", who.String(), "problems", problems.Lines())
+	r.logger(who).Error("policy not reloaded: the one before holds", "problems", problems.Lines())
+}
+
+// logger returns a log whose lines tell who asks, and by which request.
+func (r *reloader) logger(who exchange.Who) *slog.Logger {
+	log := r.log.Logger().With("who", who.String())
+	if who.RequestID != "" {
+		log = log.With("request_id", who.RequestID)
+	}
+	return log
 }

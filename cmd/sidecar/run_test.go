@@ -21,15 +21,20 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	hangup := make(chan os.Signal, 1)
 	var out, log syncBuffer
 	p := &process{ctx: ctx, hangup: hangup, stdout: &out, stderr: &log}
-	code := make(chan int)
+	code := make(chan int, 1)
 	go func() { code <- p.main([]string{"run", "--policy", file}) }()
 	for _, said := range []string{"listening", "policy reloaded"} {
 		eventually(t, said, func() bool { return strings.Contains(log.String(), said) })
 		hangup <- os.Interrupt // any signal on this channel is a reload
 	}
 	stop()
-	if got := <-code; got != 0 {
-		t.Errorf("exit code %d, want 0; the log:\n%s", got, log.String())
+	select {
+	case got := <-code:
+		if got != 0 {
+			t.Errorf("exit code %d, want 0; the log:\n%s", got, log.String())
+		}
+	case <-time.After(patience):
+		t.Fatalf("it does not end; the log:\n%s", log.String())
 	}
 	if !strings.Contains(log.String(), `"msg":"stopped"`) || out.String() != "" {
 		t.Errorf("output %q, log %s, want nothing and the end told", out.String(), log.String())

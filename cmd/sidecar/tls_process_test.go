@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,7 +70,7 @@ func secureClient(ca *certstest.Authority, shown ...tls.Certificate) *http.Clien
 func refusal(c *http.Client, url string) string {
 	config := c.Transport.(*http.Transport).TLSClientConfig
 	url = strings.TrimPrefix(url, "https://")
-	conn, err := tls.Dial("tcp", strings.TrimSuffix(url, "/routes"), config)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", strings.TrimSuffix(url, "/routes"), config)
 	if err != nil {
 		return err.Error()
 	}

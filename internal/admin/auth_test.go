@@ -197,9 +197,9 @@ func TestGuessing(t *testing.T) {
 		status(429, put, secret, "[::ffff:127.0.0.7]:2")
 		status(200, put, secret, other)
 		status(200, "GET /faults", "", me) // needs none
-		status(401, put, "", me)           // is no guess
-		if len(told) != 11 {
-			t.Errorf("told %d: %q, want ten guesses and the one without", len(told), told)
+		status(429, put, "", me)           // needs one
+		if len(told) != 10 {
+			t.Errorf("told %d: %q, want ten guesses", len(told), told)
 		}
 		time.Sleep(49 * time.Second)
 		status(429, put, secret, me)
@@ -208,10 +208,41 @@ func TestGuessing(t *testing.T) {
 		for range 50 { // what is missing is told ten times a minute, and never shuts out
 			status(401, put, "", me)
 		}
-		if len(told) != 11+9 && len(told) != 11+10 {
-			t.Errorf("told %d, want ten more at most", len(told))
+		if len(told) != 10+10 {
+			t.Errorf("told %d, want ten more", len(told))
 		}
 		status(200, put, secret, me)
+	})
+}
+
+// Nothing makes up for guesses: neither a good certificate nor that there is no
+// token. Whoever shows no token has guessed none, and is never shut out.
+func TestGuessersAreNotHeardWhateverTheyShow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := withAuth(t, certs)
+		admin := h.Handler()
+		const put = "PUT /faults/chaos"
+		good := certificate(x509.Certificate{Subject: pkix.Name{CommonName: "grafana"}})
+		unknown := certificate(x509.Certificate{Subject: pkix.Name{CommonName: "nobody"}})
+		status := func(want int, what, line string, change ...func(*http.Request)) {
+			t.Helper()
+			if a := ask(t, admin, line, "", change...); a.status != want {
+				t.Errorf("%s: %s: %d, want %d", line, what, a.status, want)
+			}
+		}
+		for range 2 * maxStrikes {
+			status(401, "nothing", put)
+			status(401, "an unknown certificate", put, unknown)
+		}
+		for range maxStrikes {
+			status(200, "a good certificate", "GET /faults", good)
+			status(401, "a wrong token", put, bearing("wrong"))
+		}
+		status(429, "a good certificate", "GET /faults", good)
+		status(429, "an unknown certificate", "GET /faults", unknown)
+		status(429, "nothing", put)
+		time.Sleep(strikeWindow)
+		status(200, "a good certificate", "GET /faults", good)
 	})
 }
 

@@ -54,9 +54,12 @@ func arrivedAt(r *http.Request, host string) bool {
 
 // who returns by whom a change is asked for: it always is somebody.
 func who(r *http.Request) exchange.Who {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if name := credential(r); name != "" || err == nil {
-		return exchange.Who{Name: name, Client: at.Addr().Unmap()}
+	by := exchange.Who{Name: credential(r), RequestID: requestID(r)}
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		by.Client = at.Addr().Unmap()
+		by.Peer = netip.AddrPortFrom(by.Client, at.Port())
+	} else if by.Name == "" {
+		by.Name = "somebody"
 	}
-	return exchange.Who{Name: "somebody"}
+	return by
 }

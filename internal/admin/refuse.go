@@ -42,5 +42,5 @@ func unauthorized(w http.ResponseWriter, s policy.Server, wrong bool) {
 func tooMany(w http.ResponseWriter, wait time.Duration) {
 	seconds := int(wait/time.Second) + 1
 	w.Header().Set("Retry-After", fmt.Sprint(seconds))
-	fail(w, http.StatusTooManyRequests, fmt.Sprintf("this address has shown too many wrong tokens; the next one is looked at in %d s", seconds))
+	fail(w, http.StatusTooManyRequests, fmt.Sprintf("this address has shown too many wrong tokens; its next credential is looked at in %d s", seconds))
 }

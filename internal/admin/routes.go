@@ -69,7 +69,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("PUT /faults/{name}", a.switchOn)
 	mux.HandleFunc("DELETE /faults/{name}", a.switchOff)
 	mux.HandleFunc("POST /-/reload", a.reload)
-	return guard(a.demand(wellSpoken(mux)), a.Listen)
+	return identified(guard(a.demand(wellSpoken(mux)), a.Listen))
 }
 
 // wellSpoken returns mux with its own 404 and 405 told as everything else is:

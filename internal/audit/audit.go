@@ -19,7 +19,8 @@
 //	by, issuer  ? the kind of credential that proved it, and who vouches for it
 //	client      ? its address, as far as trusted proxies tell
 //	peer        ? the other end of the connection
-//	requestId   ? and method, host, path, route, status of the request
+//	requestId   ? of the request that was refused, or that asked admin
+//	method      ? and host, path, route, status of a request that was refused
 //	name        ? what was changed: a breaker, a fault, a policy file
 //	from, to    ? its states; for reload, the hashes of the policy files
 //	policy      ? the policy that refused; and its rule, reason, and line in the

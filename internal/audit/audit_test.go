@@ -62,7 +62,7 @@ func TestLineOfARequest(t *testing.T) {
 // line when Event returns, the others have happened and wait for nobody.
 func TestEvents(t *testing.T) {
 	at := netip.MustParseAddr("10.0.0.9")
-	ci := exchange.Who{Name: "token ci", Client: at}
+	ci := exchange.Who{Name: "token ci", Client: at, Peer: netip.AddrPortFrom(at, 4711), RequestID: "r-1"}
 	tests := []struct {
 		name   string
 		event  exchange.Event
@@ -72,7 +72,7 @@ func TestEvents(t *testing.T) {
 		{
 			"a breaker is forced",
 			exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Who: ci, Bad: true},
-			map[string]any{"event": "circuitBreaker", "result": "made", "name": "b@app", "from": "closed", "to": "open", "who": "token ci", "client": "10.0.0.9"},
+			map[string]any{"event": "circuitBreaker", "result": "made", "name": "b@app", "from": "closed", "to": "open", "who": "token ci", "client": "10.0.0.9", "peer": "10.0.0.9:4711", "requestId": "r-1"},
 			true,
 		},
 		{"a breaker opens", exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Bad: true}, nil, false},
@@ -103,7 +103,7 @@ func TestEvents(t *testing.T) {
 		{
 			"a reload that failed",
 			exchange.Event{Kind: exchange.Reload, Name: "p.yaml", Who: ci, Detail: "must be v1", Bad: true},
-			map[string]any{"event": "reload", "result": "failed", "name": "p.yaml", "who": "token ci", "client": "10.0.0.9", "detail": "must be v1"},
+			map[string]any{"event": "reload", "result": "failed", "name": "p.yaml", "who": "token ci", "client": "10.0.0.9", "peer": "10.0.0.9:4711", "requestId": "r-1", "detail": "must be v1"},
 			false,
 		},
 		{
@@ -165,7 +165,7 @@ func TestLinesAreBounded(t *testing.T) {
 	r.Identify(&exchange.Principal{Subject: nasty, Issuer: nasty})
 	r.Note(exchange.Decision{Kind: exchange.Authn, Outcome: exchange.Refuse, Detail: nasty})
 	a.End(t.Context(), r)
-	_ = a.Event(exchange.Event{Kind: exchange.Fault, Name: nasty, Who: exchange.Who{Name: nasty}, Detail: nasty})
+	_ = a.Event(exchange.Event{Kind: exchange.Fault, Name: nasty, Who: exchange.Who{Name: nasty, RequestID: nasty}, Detail: nasty})
 	end(t, a)
 	if c := sound(t, path); c.Lines != 5 {
 		t.Errorf("%d lines, want 5", c.Lines)

@@ -97,9 +97,13 @@ func ofEvent(e exchange.Event, hash string) entry {
 	out := entry{
 		Time: e.Time, Event: e.Kind, Result: "made", Name: exchange.Clip(e.Name, long), From: e.From, To: e.To,
 		Who: exchange.Clip(e.Who.Name, long), Line: e.Line, Detail: exchange.Clip(e.Detail, long), PolicyHash: hash,
+		RequestID: exchange.Clip(e.Who.RequestID, short),
 	}
 	if e.Who.Client.IsValid() {
 		out.Client = e.Who.Client.String()
+	}
+	if e.Who.Peer.IsValid() {
+		out.Peer = e.Who.Peer.String()
 	}
 	switch {
 	case e.Kind == exchange.Admin:

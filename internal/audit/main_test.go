@@ -89,9 +89,13 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// verify reads what is in the files, each a text.
+// verify reads what is in the files, each a text, of which the first ones may
+// be elsewhere.
 func verify(texts ...[]byte) (*Chain, error) {
-	var c Chain
+	return verifyAs(Chain{FromMiddle: true}, texts...)
+}
+
+func verifyAs(c Chain, texts ...[]byte) (*Chain, error) {
 	for i, text := range texts {
 		if err := c.Verify(string(rune('a'+i)), bytes.NewReader(text)); err != nil {
 			return &c, err

@@ -12,7 +12,12 @@ import (
 // which nothing was read yet. Files that follow one another are read one after
 // the other.
 type Chain struct {
-	First uint64 // the number of the first line; above 1, lines before it are in other files
+	// FromMiddle lets the chain begin with another line than the very first:
+	// those before it are kept elsewhere, or nobody can tell where they went.
+	// Default false: line 1 must be there.
+	FromMiddle bool
+
+	First uint64 // the number of the first line; above 1 only with FromMiddle
 	Last  uint64 // the number of the last line
 	Hash  string // of the last line
 	Lines int
@@ -129,6 +134,8 @@ func (c *Chain) unexplained() error {
 // follows says what is wrong with l as the next line; nothing if it is.
 func (c *Chain) follows(l line) string {
 	switch {
+	case c.Lines == 0 && l.Seq > 1 && !c.FromMiddle:
+		return fmt.Sprintf("has number %d, and must have 1: the lines before it are missing", l.Seq)
 	case c.Lines == 0 && (l.Seq == 1) == (l.Prev == genesis):
 		return "" // whatever was before
 	case l.Prev == genesis && l.Seq == 1:

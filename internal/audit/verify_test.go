@@ -41,6 +41,33 @@ func onto(text *[]byte) (*file, bool) {
 	return f, len(*text) == 0 || f.goOn(bytes.Clone(*text))
 }
 
+// A chain begins with its first line, unless it is said that it need not: that
+// the beginning was cut off looks like a rotation.
+func TestTheBeginningCutOff(t *testing.T) {
+	good := bytes.SplitAfter(written(t), []byte("\n"))[:5]
+	join := func(lines ...[]byte) []byte { return bytes.Join(lines, nil) }
+	for _, tt := range []struct {
+		name  string
+		files [][]byte
+		wrong string // empty: sound
+	}{
+		{"all of it", [][]byte{join(good...)}, ""},
+		{"in two files", [][]byte{join(good[:2]...), join(good[2:]...)}, ""},
+		{"in two files, the older one empty", [][]byte{nil, join(good...)}, ""},
+		{"the newer file alone", [][]byte{join(good[2:]...)}, "a:1: has number 3, and must have 1"},
+		{"behind an empty one", [][]byte{nil, join(good[1:]...)}, "b:1: has number 2, and must have 1"},
+		{"the first line half gone", [][]byte{join(good[0][9:], good[1])}, "a:1: is no line of an audit file"},
+	} {
+		_, err := verifyAs(Chain{}, tt.files...)
+		if tt.wrong == "" && err != nil || tt.wrong != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.wrong)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.wrong)
+		}
+		if _, err := verify(tt.files...); (err == nil) != !strings.HasSuffix(tt.wrong, "file") {
+			t.Errorf("%s, from the middle: %v", tt.name, err)
+		}
+	}
+}
+
 // Every way to change a file shows, but one: to take lines off its end.
 func TestVerify(t *testing.T) {
 	good := bytes.SplitAfter(written(t), []byte("\n"))[:5]

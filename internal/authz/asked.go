@@ -27,6 +27,18 @@ func (a *asked) values(name string) []string {
 	return spellings(a.Request, name)
 }
 
+// announces reports whether a field called name, in any spelling, is to come as
+// a trailer. Some upstreams merge those into the header, and its value is not
+// known before the body's end.
+func (a *asked) announces(name string) bool {
+	for key := range a.Trailer {
+		if exchange.Dashed(key) == name {
+			return true
+		}
+	}
+	return false
+}
+
 // spellings returns what r says in the field called name, and in those that
 // CGI and its heirs take for it.
 func spellings(r *http.Request, name string) []string {

@@ -1,9 +1,12 @@
 package authz
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPathGlob(t *testing.T) {
@@ -59,6 +62,33 @@ func TestWildcard(t *testing.T) {
 	for _, tt := range tests {
 		if got := newWildcard(tt.pattern).match(tt.s); got != tt.want {
 			t.Errorf("%q matches %q: %v, want %v", tt.pattern, tt.s, got, tt.want)
+		}
+	}
+}
+
+// Within a segment ** would be *, and a deny rule on /admin** let /admin/x by.
+func TestTwoStarsAreASegmentOfTheirOwn(t *testing.T) {
+	for pattern, want := range map[string]bool{
+		"/**":         true,
+		"/admin/**":   true,
+		"/**/admin/*": true,
+		"/a/**/b*/**": true,
+		"/*a*":        true,
+		"/admin**":    false,
+		"/a**/b":      false,
+		"/a/**.php":   false,
+		"/***":        false,
+		"/**/a**b/**": false,
+	} {
+		var got []string
+		w := When{Paths: []string{"/", pattern}}
+		w.validate(func(field, problem string) { got = append(got, field+": "+problem) })
+		problems := []string{fmt.Sprintf("paths[1]: must have ** as a segment of its own, as in /admin/**, got %q", pattern)}
+		if want {
+			problems = nil
+		}
+		if diff := cmp.Diff(problems, got); diff != "" {
+			t.Errorf("problems of %s (-want +got):\n%s", pattern, diff)
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (r *rule) matchSource(client netip.Addr) bool {
 // not know which of them the upstream goes by.
 func (r *rule) matchHeaders(a *asked) bool {
 	for _, want := range r.headers {
-		found := false
+		found := r.deny && a.announces(want.name)
 		for _, value := range a.values(want.name) {
 			switch {
 			case want.values.match(value), r.deny && want.values.matchPart(value):

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sidecar/internal/exchange"
 )
 
@@ -250,6 +252,61 @@ func TestAFieldThatIsThereTwiceIsJudgedTheStricterWay(t *testing.T) {
 		}
 		if deny.Check(r) == nil {
 			t.Errorf("the deny rule lets %v by, want it refused: one value is the denied one", h)
+		}
+	}
+}
+
+// Some upstreams merge trailers into the header, and what they say comes behind
+// the body, when the rules have spoken.
+func TestADenyRuleSeesTheNamesOfAnnouncedTrailers(t *testing.T) {
+	values := map[string]exchange.OneOrMore{"X-Role": {"admin"}}
+	tests := []struct {
+		name    string
+		effect  string
+		trailer http.Header
+		want    bool // allowed
+	}{
+		{"no trailer", Deny, nil, true},
+		{"another trailer", Deny, http.Header{"X-Sum": nil}, true},
+		{"the denied one", Deny, http.Header{"X-Sum": nil, "X-Role": nil}, false},
+		{"the denied one in another spelling", Deny, http.Header{"X_role": nil}, false},
+		{"a value that is known already", Deny, http.Header{"X-Role": {"guest"}}, false},
+		{"nobody is allowed by a trailer", Allow, http.Header{"X-Role": {"admin"}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Config{Default: Allow, Rules: []RuleConfig{{Effect: tt.effect, When: When{Headers: values}}}}
+			if tt.effect == Allow {
+				c.Default = Deny
+			}
+			r := said{line: "POST /", length: -1}.request()
+			r.Trailer = tt.trailer
+			if err := New("p", c, nil).Check(r); (err == nil) != tt.want {
+				t.Errorf("Check() = %v, want allowed: %t", err, tt.want)
+			}
+		})
+	}
+}
+
+// A list or mapping that is empty would hold for everybody.
+func TestNoKeyOfARuleIsThereAndEmpty(t *testing.T) {
+	none := map[string]exchange.OneOrMore{}
+	for field, w := range map[string]When{
+		"roles":           {Roles: []string{}},
+		"scopes":          {Scopes: []string{}},
+		"methods":         {Methods: []string{}},
+		"paths":           {Paths: []string{}},
+		"hosts":           {Hosts: []string{}},
+		"headers":         {Headers: none},
+		"sourceAddresses": {SourceAddresses: []exchange.Network{}},
+		"claims":          {Claims: none},
+		"principals":      {Principals: []string{}},
+	} {
+		var got []string
+		w.validate(func(field, problem string) { got = append(got, field+": "+problem) })
+		want := []string{field + ": must have at least one value; leave it out where it makes no difference"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("problems (-want +got):\n%s", diff)
 		}
 	}
 }

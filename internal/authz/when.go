@@ -20,10 +20,10 @@ type When struct {
 	// Methods: the request has one of them.
 	Methods []string `yaml:"methods,omitempty"`
 	// Paths: the decoded path matches one of them. * stands for one segment
-	// or a part of one, ** for any number of segments. A path that servers
-	// read in several ways (parameters behind a semicolon; with server.paths
-	// raw also encodings, dot segments, empty segments) is judged in each, and
-	// must be allowed in all. A slash at the end and the case of letters make
+	// or a part of one; **, which is a segment of its own, for any number of
+	// segments. A path that servers read in several ways (parameters behind a
+	// semicolon; with server.paths raw also encodings, dot segments, empty
+	// segments) is judged in each, and must be allowed in all. A slash at the end and the case of letters make
 	// another path: /a/** matches /a, /a/ and all below, and not /A.
 	Paths []string `yaml:"paths,omitempty"`
 	// Hosts: the request's host, without port, is one of them; *.example.com
@@ -32,7 +32,9 @@ type When struct {
 	// Headers: each field is there and has one of these values, in which *
 	// stands for any run of characters. Of a field that is there several
 	// times, also as X_Name for X-Name, an allow rule wants all to have one,
-	// a deny rule any, also of those that a field lists between commas.
+	// a deny rule any, also of those that a field lists between commas. To a
+	// deny rule a trailer of that name is enough if it is announced, whatever
+	// its value, which comes behind the body.
 	Headers map[string]exchange.OneOrMore `yaml:"headers,omitempty"`
 	// SourceAddresses: the client is in one of these networks, such as
 	// 10.0.0.0/8, or at one of these addresses. Who the client is, trusted
@@ -70,7 +72,9 @@ func (w *When) validate(report exchange.Report) {
 	none(report, "methods", w.Methods)
 	none(report, "paths", w.Paths)
 	none(report, "hosts", w.Hosts)
+	none(report, "headers", w.Headers)
 	none(report, "sourceAddresses", w.SourceAddresses)
+	none(report, "claims", w.Claims)
 	none(report, "principals", w.Principals)
 	for i, scope := range w.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \"\\") { // RFC 6749 section 3.3
@@ -79,8 +83,12 @@ func (w *When) validate(report exchange.Report) {
 	}
 	exchange.Methods(report, "methods", w.Methods)
 	for i, path := range w.Paths {
+		field := fmt.Sprintf("paths[%d]", i)
 		if !strings.HasPrefix(path, "/") {
-			report(fmt.Sprintf("paths[%d]", i), fmt.Sprintf("must begin with /, got %q", path))
+			report(field, fmt.Sprintf("must begin with /, got %q", path))
+		}
+		if halfStars(path) {
+			report(field, fmt.Sprintf("must have ** as a segment of its own, as in /admin/**, got %q", path))
 		}
 	}
 	for i, host := range w.Hosts {
@@ -95,9 +103,20 @@ func (w *When) validate(report exchange.Report) {
 	}
 }
 
-// none reports a list that is there and empty: it reads as if nobody matched,
-// and everybody would.
-func none[T any](report exchange.Report, field string, list []T) {
+// halfStars reports whether ** is a part of a segment of pattern. There it would
+// stop at the next slash: a deny rule on /admin** would let /admin/x by.
+func halfStars(pattern string) bool {
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if segment != "**" && strings.Contains(segment, "**") {
+			return true
+		}
+	}
+	return false
+}
+
+// none reports a list or mapping that is there and empty: it reads as if nobody
+// matched, and everybody would.
+func none[L []string | []exchange.Network | map[string]exchange.OneOrMore](report exchange.Report, field string, list L) {
 	if list != nil && len(list) == 0 {
 		report(field, "must have at least one value; leave it out where it makes no difference")
 	}

@@ -11,6 +11,11 @@ type Who struct {
 	// Client is the address it came from; the zero Addr where it came from
 	// none.
 	Client netip.Addr
+	// Peer is the other end of the connection; the zero AddrPort where there
+	// is none.
+	Peer netip.AddrPort
+	// RequestID is of the request that asked; empty where none did.
+	RequestID string
 }
 
 // IsZero reports whether w is nobody.

@@ -15,7 +15,7 @@ func TestWhoIsTold(t *testing.T) {
 		{Who{}, "", true},
 		{Who{Name: "SIGHUP"}, "SIGHUP", false},
 		{Who{Client: at}, "fd00::5", false},
-		{Who{"token ci", at}, "token ci from fd00::5", false},
+		{Who{Name: "token ci", Client: at, RequestID: "r-1"}, "token ci from fd00::5", false},
 	} {
 		if got := tt.who.String(); got != tt.want || tt.who.IsZero() != tt.nobody {
 			t.Errorf("%#v is %q, nobody: %v, want %q, %v", tt.who, got, tt.who.IsZero(), tt.want, tt.nobody)

@@ -21,7 +21,12 @@ func (l *Log) Event(e exchange.Event) error {
 	}
 	line := slog.NewRecord(e.Time, level, words(e.Kind), 0)
 	for _, f := range [...]struct{ key, value string }{
-		{"name", e.Name}, {"from", e.From}, {"to", e.To}, {"detail", e.Detail}, {"who", e.Who.String()},
+		{"name", e.Name},
+		{"from", e.From},
+		{"to", e.To},
+		{"detail", e.Detail},
+		{"who", e.Who.String()},
+		{"request_id", e.Who.RequestID},
 	} {
 		if f.value != "" {
 			line.AddAttrs(slog.String(f.key, f.value))

@@ -81,8 +81,8 @@ func TestEvent(t *testing.T) {
 		},
 		{
 			"a toggle tells who", "info",
-			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "inactive", To: "open", Who: exchange.Who{Name: "alice"}, Line: 7},
-			head + `"INFO","msg":"fault","name":"chaos","from":"inactive","to":"open","who":"alice","line":7}`,
+			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "inactive", To: "open", Who: exchange.Who{Name: "alice", RequestID: "r-1"}, Line: 7},
+			head + `"INFO","msg":"fault","name":"chaos","from":"inactive","to":"open","who":"alice","request_id":"r-1","line":7}`,
 		},
 		{
 			"a kind alone", "info",

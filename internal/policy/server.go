@@ -137,6 +137,9 @@ func (s *Server) Validate(report exchange.Report) {
 		}
 	}
 	exchange.OneOf(report, "paths", s.Paths, PathsStrict, PathsRaw)
+	if s.AdminAuth != nil && !s.AdminAuth.anybody() && !s.AdminAuth.AnonymousRead && s.AdminToken.IsZero() {
+		report("adminAuth", "must name somebody, or nobody reaches admin: say tokens, certificates, anonymousRead or an adminToken")
+	}
 	if s.AdminAuth != nil && len(s.AdminAuth.Certificates) > 0 && (s.AdminTLS == nil || !s.AdminTLS.Verifies()) {
 		report("adminAuth.certificates", "must not be there unless server.adminTLS verifies them: say its clientAuth")
 	}

@@ -25,6 +25,7 @@ type clientBody struct {
 	atEnd   atomic.Bool
 	atEOF   func()     // set before the body is read
 	reading sync.Mutex // held by a Read until it has told what it found
+	settled atomic.Bool
 	mu      sync.Mutex // guards aborted, and what the record says of uploading
 	aborted error
 
@@ -91,6 +92,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 // found. It is for a connection whose context has ended: net/http ends that
 // before the Read which finds the client gone returns.
 func (b *clientBody) settle() {
+	b.settled.Store(true)
 	b.deadline(longAgo)
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -132,12 +134,12 @@ func (b *clientBody) blame(err error) {
 	switch {
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return // our own side stopped reading
+	case errors.Is(err, os.ErrDeadlineExceeded) && !b.settled.Load():
+		reason = exchange.ClientTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		// It may have left, or have said all it will: it may still listen.
 	case b.ctx.Err() != nil, errors.Is(err, syscall.ECONNRESET):
 		reason = exchange.ClientClosed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason = exchange.ClientTimeout
 	}
 	b.x.Record.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: reason, Note: exchange.Unquoted(err)})
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -77,7 +76,7 @@ func requestID(r *http.Request, trusted bool) string {
 	if id := r.Header.Get("X-Request-Id"); trusted && validRequestID(id) {
 		return id
 	}
-	return newUUID()
+	return exchange.NewID()
 }
 
 func validRequestID(id string) bool {
@@ -92,22 +91,6 @@ func validRequestID(id string) bool {
 		}
 	}
 	return true
-}
-
-// newUUID returns a random UUID (RFC 9562 section 5.4).
-func newUUID() string {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6] = u[6]&0x0f | 0x40
-	u[8] = u[8]&0x3f | 0x80
-	var text [36]byte
-	hex.Encode(text[:8], u[:4])
-	hex.Encode(text[9:13], u[4:6])
-	hex.Encode(text[14:18], u[6:8])
-	hex.Encode(text[19:23], u[8:10])
-	hex.Encode(text[24:], u[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
 }
 
 // newPseudonym returns the name under which this process stands in Via (RFC

@@ -344,3 +344,26 @@ func FuzzGRPCTimeout(f *testing.F) {
 		}
 	})
 }
+
+// The upstream is told the deadline too. Whichever of both is first to end the
+// call: it is the caller's, and nobody's failure.
+func TestACallThatIsOverIsNotTheUpstreamsFailure(t *testing.T) {
+	resets := func(r *http.Request) (*http.Response, error) {
+		time.Sleep(time.Until(exchange.From(r.Context()).Deadline))
+		return nil, &exchange.Failure{Kind: exchange.FailedReset, Err: io.ErrUnexpectedEOF}
+	}
+	inBubble(t, timed("5s", "1m"), resets, func(t *testing.T, p *Proxy, saw *seen) {
+		for range 50 { // timers of one moment fire in any order
+			r := httptest.NewRequest("POST", "/", nil)
+			r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+			r.Header = http.Header{"Content-Type": {"application/grpc"}, "Grpc-Timeout": {"300m"}}
+			serve(p, newConn(), r)
+			if e := saw.next(t); e.Reason != exchange.DeadlineExceeded {
+				t.Fatalf("reason = %q, want deadline_exceeded", e.Reason)
+			}
+		}
+		if s := p.Snapshot().Breakers()[0].Status(); s.Failures != 0 {
+			t.Errorf("the breaker counts %d failures, want none", s.Failures)
+		}
+	})
+}

@@ -155,10 +155,11 @@ func TestAnIssuerThatIsAwayIsNotTheClientsFault(t *testing.T) {
 	if w.Code != 503 || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"reason":"jwks_unavailable"`) {
 		t.Errorf("status %d, Retry-After %q, body %s, want 503 jwks_unavailable and 1", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
-	if strings.Contains(w.Body.String(), "502") {
+	e := saw.next(t)
+	if strings.Contains(strings.ReplaceAll(w.Body.String(), e.ID, ""), "502") { // a random id may have it
 		t.Errorf("the client is told what happened inside: %s", w.Body)
 	}
-	if d, ok := saw.next(t).noted(exchange.JWKSUnavailable); !ok || !strings.Contains(d.Detail, "the answer is 502") {
+	if d, ok := e.noted(exchange.JWKSUnavailable); !ok || !strings.Contains(d.Detail, "the answer is 502") {
 		t.Errorf("noted %+v, want the reason, and that the answer was 502", d)
 	}
 	if got := p.Snapshot().KeySets()[0].Status().State; got != authz.KeysWaiting {

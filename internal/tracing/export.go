@@ -41,12 +41,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.life, func() { cancel(errGivenUp) })()
-	err := e.SpanExporter.ExportSpans(ctx, spans)
-	if err != nil {
-		e.tally.undelivered.Add(int64(len(spans)))
-	}
-	e.tally.waiting.Add(-int64(len(spans)))
-	e.tell(err)
+	e.tell(len(spans), e.SpanExporter.ExportSpans(ctx, spans))
 	return nil
 }
 
@@ -56,10 +51,15 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 	return e.SpanExporter.Shutdown(ctx)
 }
 
-// tell tells of what was lost since it was last told.
-func (e *exporter) tell(err error) {
+// tell counts spans that wait no longer, and tells of what was lost since it
+// was last told. It counts under mu: sum sees them waiting or lost, never both.
+func (e *exporter) tell(spans int, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err != nil {
+		e.tally.undelivered.Add(int64(spans))
+	}
+	e.tally.waiting.Add(-int64(spans))
 	// What is cut at the end says less than what came before it.
 	if err != nil && (e.last == nil || e.life.Err() == nil) {
 		e.last = err

@@ -60,7 +60,9 @@ type Config struct {
 	// must fit: an unknown path is 404, an unknown method 405, a wrong parameter
 	// 400, a body of another type 415, and a JSON body that does not fit its
 	// schema 422. Of its servers only the path of the first counts; its security
-	// is not looked at. The file refers to nothing outside itself.
+	// is not looked at. A readOnly property that its own schema requires may be
+	// left out. Booleans and numbers in parameters are written as in JSON. The
+	// file refers to nothing outside itself.
 	OpenAPIFile string `yaml:"openapi,omitempty" file:"read"`
 
 	// MaxBuffered is the most bytes of bodies that this policy holds at once:

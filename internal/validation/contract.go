@@ -80,6 +80,7 @@ func mediaSchemas(doc *openapi3.T) (map[*openapi3.MediaType]*schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	forRequests(tree, tree)
 	draft := jsonschema.Draft2020
 	if strings.HasPrefix(doc.OpenAPI, "3.0") {
 		draft = jsonschema.Draft4

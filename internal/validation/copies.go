@@ -98,7 +98,7 @@ func contrary(c *jsonschema.Compiler, at string) (*jsonschema.Schema, error) {
 func newCompiler(doc any, draft *jsonschema.Draft) (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(draft)
-	c.UseLoader(nothing{})
+	c.UseLoader(notLoading(doc))
 	c.AssertFormat()
 	if err := c.AddResource(place, doc); err != nil {
 		return nil, fmt.Errorf("must hold a JSON Schema: %s", compileProblem(err))

@@ -41,7 +41,7 @@ func (o *operation) problem(r *http.Request, query url.Values, p *openapi3.Param
 		Request: r, PathParams: o.params, QueryParams: query, Route: o.Route, Options: options,
 	}, p)
 	if err == nil {
-		return ""
+		return o.loose(r, query, p)
 	}
 	var invalid *jsonschema.ValidationError
 	var wrong *openapi3.SchemaError

@@ -41,9 +41,22 @@ func newSchema(data []byte) (*schema, error) {
 }
 
 // nothing loads no file and asks no network.
-type nothing struct{}
+type nothing struct {
+	draft string // that the document says it is of, which would be loaded if it is not known
+}
 
-func (nothing) Load(url string) (any, error) {
+// notLoading returns nothing for doc.
+func notLoading(doc any) nothing {
+	node, _ := doc.(map[string]any)
+	draft, _ := node["$schema"].(string)
+	draft, _, _ = strings.Cut(draft, "#")
+	return nothing{draft}
+}
+
+func (n nothing) Load(url string) (any, error) {
+	if url == n.draft {
+		return nil, fmt.Errorf("$schema must be draft-04, draft-06, draft-07, 2019-09 or 2020-12, got %q", url)
+	}
 	return nil, fmt.Errorf("%s is another file; put what is referred to under $defs", strings.TrimPrefix(url, "schema:///"))
 }
 

@@ -393,6 +393,26 @@ func TestProblemsOfFiles(t *testing.T) {
 	}
 }
 
+func TestADraftThatIsNotKnownIsToldSo(t *testing.T) {
+	const known = "must hold a JSON Schema: $schema must be draft-04, draft-06, draft-07, 2019-09 or 2020-12, got "
+	tests := []struct{ schema, want string }{
+		{`{"$schema": "http://json-schema.org/draft-07/schema#"}`, ""},
+		{`{"$schema": "http://json-schema.org/draft-03/schema#"}`, known + `"http://json-schema.org/draft-03/schema"`},
+		{`{"$schema": "https://example.com/draft"}`, known + `"https://example.com/draft"`},
+		{`{"$ref": "common.json"}`, "must hold a JSON Schema: common.json is another file; put what is referred to under $defs"},
+	}
+	for _, tt := range tests {
+		_, err := newSchema([]byte(tt.schema))
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: problem %q, want %q", tt.schema, got, tt.want)
+		}
+	}
+}
+
 func TestConfigProblems(t *testing.T) {
 	tests := map[string]Config{
 		"maxBody":          {JSONSchema: "x", MaxBuffered: 1},

@@ -17,19 +17,7 @@ func (o *operation) jsonText(r *http.Request, query url.Values, p *openapi3.Para
 			return nil, ""
 		}
 	}
-	var values []string
-	switch p.In {
-	case openapi3.ParameterInPath:
-		values = []string{o.params[p.Name]}
-	case openapi3.ParameterInQuery:
-		values = query[p.Name]
-	case openapi3.ParameterInHeader:
-		values = r.Header.Values(p.Name)
-	case openapi3.ParameterInCookie:
-		for _, cookie := range r.CookiesNamed(p.Name) {
-			values = append(values, cookie.Value)
-		}
-	}
+	values := o.values(r, query, p)
 	if s == nil || len(values) == 0 {
 		return nil, ""
 	}
