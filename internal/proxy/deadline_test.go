@@ -354,10 +354,7 @@ func TestACallThatIsOverIsNotTheUpstreamsFailure(t *testing.T) {
 	}
 	inBubble(t, timed("5s", "1m"), resets, func(t *testing.T, p *Proxy, saw *seen) {
 		for range 50 { // timers of one moment fire in any order
-			r := httptest.NewRequest("POST", "/", nil)
-			r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
-			r.Header = http.Header{"Content-Type": {"application/grpc"}, "Grpc-Timeout": {"300m"}}
-			serve(p, newConn(), r)
+			serve(p, newConn(), call("300m", http.NoBody))
 			if e := saw.next(t); e.Reason != exchange.DeadlineExceeded {
 				t.Fatalf("reason = %q, want deadline_exceeded", e.Reason)
 			}
