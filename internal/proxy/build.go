@@ -41,7 +41,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
 		options: p.options, pseudonym: p.pseudonym, file: f,
 		identity: identityHeaders(f),
-		old:      state{}, next: newState(), authned: map[string]*authz.Authn{}, validations: map[string]*validation.Validation{}, needed: map[*authz.KeySet]bool{},
+		old:      state{}, next: state{}, authned: map[string]*authz.Authn{}, validations: map[string]*validation.Validation{}, needed: map[*authz.KeySet]bool{},
 		clients: map[string]*certs.Material{},
 	}
 	if old != nil {
@@ -60,7 +60,7 @@ func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 		s.faults = append(s.faults, faults.Named{Name: name, Config: *c})
 	}
 	if len(b.problems) > 0 {
-		s.discard(&b.old)
+		b.next.close(b.old)
 		return nil, b.problems
 	}
 	return s, nil
@@ -133,7 +133,7 @@ func (b *builder) validated(named policy.Named[validation.Config]) *validation.V
 	if v, ok := b.validations[named.Name]; ok {
 		return v
 	}
-	buffers := b.old.bodies.take(b.next.bodies, named.Name, named.Config.MaxBuffered, func() *validation.Buffers {
+	buffers := take(b, exchange.Validation, named.Name, named.Config.MaxBuffered, func() *validation.Buffers {
 		return validation.NewBuffers(named.Config)
 	})
 	readFile := b.file.ReadFile
@@ -173,7 +173,7 @@ type keeper struct {
 
 // KeySet implements authz.Keeper.
 func (b keeper) KeySet(c authz.KeySetConfig) *authz.KeySet {
-	k := b.old.keySets.take(b.next.keySets, policy.Fingerprint(c), c, func() *authz.KeySet {
+	k := take(b.builder, exchange.JWKS, policy.Fingerprint(c), c, func() *authz.KeySet {
 		return authz.NewKeySet(c, nil, b.options.Random, b.options.tell)
 	})
 	b.needed[k] = b.needed[k] || b.enforced
@@ -182,7 +182,7 @@ func (b keeper) KeySet(c authz.KeySetConfig) *authz.KeySet {
 
 // Introspector implements authz.Keeper.
 func (b keeper) Introspector(c authz.IntrospectorConfig) *authz.Introspector {
-	return b.old.introspectors.take(b.next.introspectors, policy.Fingerprint(c), c, func() *authz.Introspector {
+	return take(b.builder, exchange.Introspection, policy.Fingerprint(c), c, func() *authz.Introspector {
 		return authz.NewIntrospector(c, nil, b.options.tell)
 	})
 }
@@ -220,7 +220,7 @@ func (b *builder) external(a policy.Named[authz.Config]) *authz.External {
 	if a.Config.External == nil {
 		return nil
 	}
-	return b.old.externals.take(b.next.externals, a.Name, a.Config.External, func() *authz.External {
+	return take(b, exchange.Authz, a.Name, a.Config.External, func() *authz.External {
 		return authz.NewExternal(*a.Config.External)
 	})
 }
@@ -233,7 +233,7 @@ func (b *builder) rateLimit(e policy.Effective) []gate {
 	var stages []Stage
 	var limiters []*ratelimit.Limiter
 	for _, l := range e.RateLimit {
-		buckets := b.old.buckets.take(b.next.buckets, l.Name, l.Config, func() *ratelimit.Buckets {
+		buckets := take(b, exchange.RateLimit, l.Name, l.Config, func() *ratelimit.Buckets {
 			return ratelimit.NewBuckets(l.Config)
 		})
 		at := Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config}
@@ -260,7 +260,7 @@ func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []l
 	if c.Scope == breaker.ScopeRoute {
 		name = e.CircuitBreaker.Name + "@" + r.Name
 	}
-	s := b.old.breakers.take(b.next.breakers, name, c, func() *breaker.State {
+	s := take(b, exchange.CircuitBreaker, name, c, func() *breaker.State {
 		return breaker.NewState(name, c, b.options.Random, b.options.Observers.Event)
 	})
 	br := breaker.New(c, s)
@@ -278,7 +278,7 @@ func (b *builder) retry(r *policy.Route, e policy.Effective) []layer {
 		return nil
 	}
 	c := b.file.Upstreams[r.Upstream].RetryBudget
-	budget := b.old.budgets.take(b.next.budgets, r.Upstream, c, func() *retry.Budget {
+	budget := take(b, retryBudget, r.Upstream, c, func() *retry.Budget {
 		return retry.NewBudget(c)
 	})
 	rt := retry.New(e.Retry.Name, e.Retry.Config, budget, b.options.Random)

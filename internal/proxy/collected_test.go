@@ -9,6 +9,9 @@ import (
 	"weak"
 
 	"sidecar/internal/authz"
+	"sidecar/internal/breaker"
+	"sidecar/internal/ratelimit"
+	"sidecar/internal/upstream"
 )
 
 // changing is a policy in which the nth differs from all others in whatever
@@ -86,8 +89,8 @@ func TestPoliciesThatWereReplacedAreCollected(t *testing.T) {
 // watched returns, of the snapshot and each of its states, what tells its kind
 // as long as it is there.
 func watched(s *Snapshot) []func() string {
-	all := []func() string{watch("snapshot", s), watch("breaker", one(s.state.breakers)), watch("buckets", one(s.state.buckets))}
-	all = append(all, watch("external", one(s.state.externals)), watch("upstream", one(s.state.upstreams)))
+	all := []func() string{watch("snapshot", s), watch("breaker", one[*breaker.State](s.state)), watch("buckets", one[*ratelimit.Buckets](s.state))}
+	all = append(all, watch("external", one[*authz.External](s.state)), watch("upstream", one[*upstream.Upstream](s.state)))
 	for _, k := range s.KeySets() {
 		all = append(all, watch("key set", k))
 	}
@@ -97,11 +100,10 @@ func watched(s *Snapshot) []func() string {
 	return all
 }
 
-func one[S comparable](k kept[S]) (state S) {
-	for _, i := range k {
-		state = i.state
+func one[S any](s state) (last S) {
+	for _, last = range objects[S](s) {
 	}
-	return state
+	return last
 }
 
 func watch[T any](kind string, at *T) func() string {

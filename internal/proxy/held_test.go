@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sidecar/internal/exchange"
+	"sidecar/internal/validation"
 )
 
 const (
@@ -238,7 +239,7 @@ func TestAClientIsToldWhatDoesNotFit(t *testing.T) {
 func TestWhatBodiesHeldIsGivenBackAndOutlivesAReload(t *testing.T) {
 	up := service(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	p, saw := apply(t, checked("enforce"), up)
-	before := p.Snapshot().state.bodies["v"].state
+	before := one[*validation.Buffers](p.Snapshot().state)
 	for range 3 {
 		resp, err := client(t).Post(listen(t, p), "application/json", strings.NewReader(hello))
 		if err != nil {
@@ -256,7 +257,7 @@ func TestWhatBodiesHeldIsGivenBackAndOutlivesAReload(t *testing.T) {
 	if err := p.Apply(parse(t, strings.Replace(checked("enforce"), "name: all", "name: other", 1), up)); err != nil {
 		t.Fatal(err)
 	}
-	if p.Snapshot().state.bodies["v"].state != before {
+	if one[*validation.Buffers](p.Snapshot().state) != before {
 		t.Error("a reload forgets what is held in memory")
 	}
 }

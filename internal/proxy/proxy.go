@@ -80,20 +80,18 @@ func (p *Proxy) ApplyFor(f *policy.File, who exchange.Who) error {
 		return err
 	}
 	e := exchange.Event{Kind: exchange.Reload, Name: f.Name(), To: f.Hash(), Who: who}
-	var kept *state
+	before := state{}
 	if old != nil {
-		e.From, kept = old.file.Hash(), &old.state
+		e.From, before = old.file.Hash(), old.state
 	}
 	if err := p.options.Observers.Event(e); err != nil {
-		next.discard(kept)
+		next.state.close(before)
 		return err
 	}
 	next.applied = time.Now() // before anybody sees it
 	p.snapshot.Store(next)
 	next.start(p.options.Faults)
-	if old != nil {
-		old.stop(next)
-	}
+	before.close(next.state)
 	return nil
 }
 
@@ -104,14 +102,14 @@ func (p *Proxy) Check(f *policy.File) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.discard(nil)
+	s.state.close(nil)
 	return s, nil
 }
 
 // Close ends what runs beside requests. The proxy must serve no more.
 func (p *Proxy) Close() {
 	if s := p.snapshot.Load(); s != nil {
-		s.discard(nil)
+		s.state.close(nil)
 	}
 }
 

@@ -52,8 +52,8 @@ type dialed struct {
 // upstream returns the upstream called name. Another content of its files has
 // connections of its own; those of the one before end with their calls.
 func (b *builder) upstream(name string) *upstream.Upstream {
-	if have, ok := b.next.upstreams[name]; ok {
-		return have.state // another route goes there too
+	if have, ok := object[*upstream.Upstream](b.next, pool, name); ok {
+		return have // another route goes there too
 	}
 	c := b.file.Upstreams[name]
 	d := dialed{Config: c.Config, TLS: c.TLS}
@@ -67,7 +67,7 @@ func (b *builder) upstream(name string) *upstream.Upstream {
 		b.clients[name] = m
 		d.Digest, config = m.Digest, m.TLS
 	}
-	return b.old.upstreams.take(b.next.upstreams, name, d, func() *upstream.Upstream {
+	return take(b, pool, name, d, func() *upstream.Upstream {
 		return upstream.New(name, c.Config, config)
 	})
 }

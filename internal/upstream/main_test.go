@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func to(t testing.TB, change func(*Config), urls ...string) *Upstream {
 	t.Helper()
 	u := New("orders", config(change, urls...), nil)
-	t.Cleanup(u.Retire)
+	t.Cleanup(u.Close)
 	return u
 }
 

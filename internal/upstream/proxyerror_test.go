@@ -103,7 +103,7 @@ func TestTLSThatDoesNotComeAboutIsToldExactly(t *testing.T) {
 			}, tt.url)
 			if strings.Contains(tt.name, "missed") {
 				u = New("orders", config(nil, tt.url), &tls.Config{InsecureSkipVerify: true})
-				t.Cleanup(u.Retire)
+				t.Cleanup(u.Close)
 			}
 			_, err := u.RoundTrip(request("GET", "/", "").Request)
 			wantProxyError(t, err, tt.kind, tt.want)

@@ -71,9 +71,9 @@ func (u *Upstream) Name() string { return u.name }
 // or when its response's body is closed.
 func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
 
-// Retire says that no snapshot uses u any more: its idle connections are
+// Close says that no snapshot uses u any more: its idle connections are
 // closed once the last call has ended. Calls may still come and are answered.
-func (u *Upstream) Retire() {
+func (u *Upstream) Close() {
 	u.retired.Store(true)
 	if u.inFlight.Load() == 0 {
 		u.closeIdle()

@@ -280,7 +280,7 @@ func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			u.Retire()
+			u.Close()
 			close(finish)
 			body, err := io.ReadAll(resp.Body)
 			if string(body) != "beginend" || err != nil {
@@ -307,7 +307,7 @@ func trusting(t *testing.T, srv *httptest.Server) *Upstream {
 	roots.AddCert(srv.Certificate())
 	c := config(nil, srv.URL)
 	u := newUpstream("orders", c, &transports{config: c, tls: &tls.Config{RootCAs: roots}})
-	t.Cleanup(u.Retire)
+	t.Cleanup(u.Close)
 	return u
 }
 
@@ -425,7 +425,7 @@ func TestAnUpstreamIsSafeForConcurrentUse(t *testing.T) {
 				}
 			})
 		}
-		wg.Go(u.Retire)
+		wg.Go(u.Close)
 		wg.Wait()
 		if got := u.InFlight(); got != 0 {
 			t.Errorf("InFlight = %d, want 0", got)
