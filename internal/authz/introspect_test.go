@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -381,6 +382,59 @@ func TestCallsAreBounded(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// The limit is of calls that this side has under way: whoever leaves ends none,
+// and none begins before another's answer is read and closed, or its time is over.
+func TestNoMoreCallsAreUnderWayThanMayBe(t *testing.T) {
+	const most = 4
+	synctest.Test(t, func(t *testing.T) {
+		var now, seen atomic.Int32
+		answer := slowly(50*time.Millisecond, says(200, active))
+		a := newAsked(t, func(r *http.Request) (*http.Response, error) {
+			if n := now.Add(1); n > seen.Load() {
+				seen.Store(n)
+			}
+			resp, err := answer(r)
+			if err != nil {
+				now.Add(-1)
+				return nil, err
+			}
+			resp.Body = &closing{resp.Body, func() { now.Add(-1) }}
+			return resp, nil
+		}, func(c *AuthnConfig) { c.Issuers[0].Introspection.MaxConcurrent = most })
+		var wg sync.WaitGroup
+		for i := range 400 {
+			ctx, leave := context.WithTimeout(t.Context(), time.Duration(1+i%70)*time.Millisecond)
+			wg.Go(func() {
+				defer leave()
+				a.judge(ctx, fmt.Sprint(opaqueToken, i))
+			})
+			if i%8 == 7 {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		wg.Wait()
+		synctest.Wait()
+		if seen.Load() != most {
+			t.Errorf("%d calls were under way at once, want %d", seen.Load(), most)
+		}
+		time.Sleep(time.Minute)
+		if n := now.Load(); n != 0 {
+			t.Errorf("%d calls are left, want none", n)
+		}
+	})
+}
+
+// closing tells when it is closed.
+type closing struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (c *closing) Close() error {
+	c.closed()
+	return c.ReadCloser.Close()
 }
 
 func TestAnIssuerThatFailsNowAndThenDoesNotFillTheLog(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 func (r *rule) matchPrincipal(p *exchange.Principal) bool {
 	return (len(r.roles) == 0 || r.matchRole(p.Roles)) &&
-		(len(r.principals) == 0 || r.principals.match(p.Subject)) &&
+		(len(r.principals) == 0 || r.principals.Match(p.Subject)) &&
 		r.matchScopes(p) &&
 		r.matchClaims(p)
 }
@@ -63,15 +63,15 @@ func (r *rule) matchClaims(p *exchange.Principal) bool {
 }
 
 // holds reports whether a claim is one of values, or has one among its own.
-func holds(claim any, values wildcards) bool {
+func holds(claim any, values exchange.Wildcards) bool {
 	if list, ok := claim.([]any); ok {
 		for _, e := range list {
-			if text, ok := exchange.Text(e); ok && values.match(text) {
+			if text, ok := exchange.Text(e); ok && values.Match(text) {
 				return true
 			}
 		}
 		return false
 	}
 	text, ok := exchange.Text(claim)
-	return ok && values.match(text)
+	return ok && values.Match(text)
 }

@@ -21,8 +21,8 @@ type rule struct {
 	roles      map[string]struct{}
 	scopes     []string
 	claims     []oneOf
-	principals wildcards
-	paths      []pathGlob
+	principals exchange.Wildcards
+	paths      []exchange.PathGlob
 	hosts      []exchange.HostPattern
 	headers    []oneOf
 	sources    []netip.Prefix
@@ -32,7 +32,7 @@ type rule struct {
 // oneOf is what a claim or header field of that name must be.
 type oneOf struct {
 	name   string
-	values wildcards
+	values exchange.Wildcards
 }
 
 func newRule(c RuleConfig) rule {
@@ -46,7 +46,7 @@ func newRule(c RuleConfig) rule {
 		roles:      make(map[string]struct{}, len(w.Roles)),
 		scopes:     slices.Clone(w.Scopes),
 		claims:     newOneOfs(w.Claims),
-		principals: newWildcards(w.Principals),
+		principals: exchange.NewWildcards(w.Principals),
 		headers:    newOneOfs(w.Headers),
 		body:       w.Body,
 	}
@@ -54,7 +54,7 @@ func newRule(c RuleConfig) rule {
 		r.roles[role] = struct{}{}
 	}
 	for _, pattern := range w.Paths {
-		r.paths = append(r.paths, newPathGlob(pattern))
+		r.paths = append(r.paths, exchange.NewPathGlob(pattern))
 	}
 	for _, host := range w.Hosts {
 		r.hosts = append(r.hosts, exchange.NewHostPattern(host))
@@ -71,7 +71,7 @@ func newRule(c RuleConfig) rule {
 func newOneOfs(values map[string]exchange.OneOrMore) []oneOf {
 	var all []oneOf
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		all = append(all, oneOf{name, newWildcards(values[name])})
+		all = append(all, oneOf{name, exchange.NewWildcards(values[name])})
 	}
 	return all
 }
@@ -88,9 +88,9 @@ func (rs *rules) add(r rule) {
 	head := ""
 	for i, p := range r.paths {
 		if i == 0 {
-			head = p.head
+			head = p.Head()
 		}
-		for !strings.HasPrefix(p.head, head) {
+		for !strings.HasPrefix(p.Head(), head) {
 			head = head[:len(head)-1]
 		}
 	}
@@ -121,7 +121,7 @@ func (r *rule) match(a *asked) bool {
 
 func (r *rule) matchPath(path string) bool {
 	for _, glob := range r.paths {
-		if glob.match(path) {
+		if glob.Match(path) {
 			return true
 		}
 	}
@@ -154,7 +154,7 @@ func (r *rule) matchHeaders(a *asked) bool {
 		found := r.deny && a.announces(want.name)
 		for _, value := range a.values(want.name) {
 			switch {
-			case want.values.match(value), r.deny && want.values.matchPart(value):
+			case want.values.Match(value), r.deny && want.values.MatchPart(value):
 				found = true
 			case !r.deny:
 				return false

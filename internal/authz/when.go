@@ -82,15 +82,7 @@ func (w *When) validate(report exchange.Report) {
 		}
 	}
 	exchange.Methods(report, "methods", w.Methods)
-	for i, path := range w.Paths {
-		field := fmt.Sprintf("paths[%d]", i)
-		if !strings.HasPrefix(path, "/") {
-			report(field, fmt.Sprintf("must begin with /, got %q", path))
-		}
-		if halfStars(path) {
-			report(field, fmt.Sprintf("must have ** as a segment of its own, as in /admin/**, got %q", path))
-		}
-	}
+	exchange.Paths(report, "paths", w.Paths)
 	for i, host := range w.Hosts {
 		exchange.Host(report, fmt.Sprintf("hosts[%d]", i), host)
 	}
@@ -101,17 +93,6 @@ func (w *When) validate(report exchange.Report) {
 	for name, values := range w.Claims {
 		some(report, "claims."+name, values)
 	}
-}
-
-// halfStars reports whether ** is a part of a segment of pattern. There it would
-// stop at the next slash: a deny rule on /admin** would let /admin/x by.
-func halfStars(pattern string) bool {
-	for segment := range strings.SplitSeq(pattern, "/") {
-		if segment != "**" && strings.Contains(segment, "**") {
-			return true
-		}
-	}
-	return false
 }
 
 // none reports a list or mapping that is there and empty: it reads as if nobody

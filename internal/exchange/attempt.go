@@ -16,6 +16,10 @@ type Attempt struct {
 	Fault    string // the fault that answered or delayed; empty if none
 	Start    time.Time
 
+	// Spoiled are the faults for which its answer is not the upstream's: it was
+	// made for them, or its body changed.
+	Spoiled []string
+
 	// Forward is what the upstream sees in these header fields, whatever the
 	// other attempts have in them; an empty value: it does not see the field.
 	// Observers add to it when the attempt begins.

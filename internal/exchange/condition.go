@@ -12,6 +12,11 @@ import (
 // of retryOn and failureOn. They are Envoy's
 // (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter#x-envoy-retry-on),
 // a status as a number, or grpc- and a gRPC code in lower case.
+//
+// One of Envoy's says less here: 5xx is a status, and a reset or a timeout has a
+// word of its own. Left out are retriable-status-codes, which the numbers are;
+// retriable-headers and envoy-ratelimited, for which the upstream has
+// Retry-After; and what speaks of HTTP/3.
 type Condition string
 
 // The words, beside the kinds of Failure.
@@ -19,6 +24,10 @@ const (
 	On5xx          Condition = "5xx"           // any status of 500 to 599
 	OnGatewayError Condition = "gateway-error" // 502, 503 or 504
 	OnRetriable4xx Condition = "retriable-4xx" // 409
+
+	// OnRefusedStream is reset-before-request by the name that HTTP/2 has for
+	// one form of it: either says that the upstream has done nothing.
+	OnRefusedStream Condition = "refused-stream"
 )
 
 // grpcWords are the codes a call can end with for reasons of the server.
@@ -37,7 +46,7 @@ var grpcWords = map[string]int{
 func (c *Condition) UnmarshalText(text []byte) error {
 	word := Condition(text)
 	switch word {
-	case On5xx, OnGatewayError, OnRetriable4xx,
+	case On5xx, OnGatewayError, OnRetriable4xx, OnRefusedStream,
 		Condition(FailedConnect), Condition(FailedBeforeRequest), Condition(FailedReset),
 		Condition(FailedTimeout), Condition(FailedProtocol):
 		*c = word
@@ -54,7 +63,7 @@ func (c *Condition) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return fmt.Errorf("must be a status of 400 to 599, 5xx, gateway-error, retriable-4xx, connect-failure, "+
-		"reset-before-request, reset, timeout, protocol or grpc-CODE (such as grpc-unavailable), got %q", text)
+		"reset-before-request, refused-stream, reset, timeout, protocol or grpc-CODE (such as grpc-unavailable), got %q", text)
 }
 
 // MarshalText returns the word.
@@ -79,8 +88,8 @@ func (cs Conditions) Match(resp *http.Response, err error) (Condition, bool) {
 
 func (c Condition) match(resp *http.Response, err error) bool {
 	if err != nil {
-		var f *Failure
-		return errors.As(err, &f) && c == Condition(f.Kind)
+		f, failed := errors.AsType[*Failure](err)
+		return failed && (c == Condition(f.Kind) || c == OnRefusedStream && f.Kind == FailedBeforeRequest)
 	}
 	status := resp.StatusCode
 	switch c {

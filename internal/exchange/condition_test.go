@@ -11,7 +11,7 @@ import (
 
 func TestConditionWords(t *testing.T) {
 	good := []string{
-		"5xx", "gateway-error", "retriable-4xx", "connect-failure", "reset-before-request", "reset", "timeout", "protocol",
+		"5xx", "gateway-error", "retriable-4xx", "connect-failure", "reset-before-request", "refused-stream", "reset", "timeout", "protocol",
 		"400", "409", "499", "500", "503", "599", "grpc-cancelled", "grpc-unknown", "grpc-deadline-exceeded",
 		"grpc-resource-exhausted", "grpc-aborted", "grpc-internal", "grpc-unavailable", "grpc-data-loss",
 	}
@@ -106,7 +106,9 @@ func TestMatch(t *testing.T) {
 
 		{"connect", all, nil, failed(FailedConnect), "connect-failure"},
 		{"before the request", all, nil, failed(FailedBeforeRequest), "reset-before-request"},
+		{"before the request, as HTTP/2 calls it", Conditions{"refused-stream"}, nil, failed(FailedBeforeRequest), "refused-stream"},
 		{"after it", all, nil, failed(FailedReset), "reset"},
+		{"after it is not refused", Conditions{"refused-stream"}, nil, failed(FailedReset), ""},
 		{"timeout", all, nil, failed(FailedTimeout), "timeout"},
 		{"protocol", all, nil, failed(FailedProtocol), "protocol"},
 		{"the client's failure is never the upstream's", append(all, "client-x"), nil, failed(FailedClient), ""},
@@ -118,6 +120,7 @@ func TestMatch(t *testing.T) {
 		{"gRPC ends well", all, grpc("0", ""), nil, ""},
 		{"gRPC is unavailable", all, grpc("14", ""), nil, "grpc-unavailable"},
 		{"gRPC is cancelled", all, grpc("1", ""), nil, "grpc-cancelled"},
+		{"gRPC's own failure", Conditions{"grpc-internal", "grpc-resource-exhausted"}, grpc("8", ""), nil, "grpc-resource-exhausted"},
 		{"gRPC did not find it", all, grpc("5", ""), nil, ""},
 		{"gRPC goes on after its headers", all, grpc("", ""), nil, ""},
 		{"gRPC of no code", all, grpc("x", ""), nil, ""},

@@ -20,6 +20,7 @@ const (
 	Authn          = "authn"
 	Authz          = "authz"
 	RateLimit      = "rateLimit"
+	Concurrency    = "concurrency"
 	CircuitBreaker = "circuitBreaker"
 	Retry          = "retry"
 	Fault          = "fault"
@@ -34,19 +35,14 @@ const (
 	ByUpstream = "upstream"
 )
 
-// JWKS is the kind of events that tell how fetching an issuer's keys goes. It
-// is no policy.
-const JWKS = "jwks"
-
-// Introspection is the kind of events that tell how asking an issuer about
-// tokens goes. It is no policy.
-const Introspection = "introspection"
-
-// The kinds of events that are about the sidecar itself: who asks to change
-// it, and its policy as a whole. They are no policies.
+// The kinds of events that are of no policy.
 const (
-	Admin  = "admin"
-	Reload = "reload"
+	JWKS          = "jwks"          // how fetching an issuer's keys goes
+	Introspection = "introspection" // how asking an issuer about tokens goes
+	Store         = "store"         // how asking a store of rate limits goes
+	Experiment    = "experiment"    // what experiments come to
+	Admin         = "admin"         // who asks to change the sidecar
+	Reload        = "reload"        // its policy as a whole
 )
 
 // Values returns what r says in the header field called name, in canonical

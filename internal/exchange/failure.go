@@ -35,6 +35,11 @@ type Failure struct {
 	Kind FailureKind
 	Err  error
 
+	// Why is the word in which the client hears of it, where more is known than
+	// the kind tells: which of several bounds in time ended the call. Empty:
+	// that of the kind.
+	Why Reason
+
 	// Proxy is the error type of Proxy-Status, where more is known than the
 	// reason tells (RFC 9209 section 2.3); empty: that of the reason.
 	Proxy string
@@ -54,6 +59,9 @@ func (f *Failure) NothingSent() bool {
 
 // Reason returns the word in which the client hears of f.
 func (f *Failure) Reason() Reason {
+	if f.Why != "" {
+		return f.Why
+	}
 	switch f.Kind {
 	case FailedConnect:
 		return UpstreamConnect

@@ -7,6 +7,13 @@ import (
 	"testing"
 )
 
+func TestAFailureIsToldInItsOwnWordIfItHasOne(t *testing.T) {
+	f := &Failure{Kind: FailedConnect, Why: UpstreamTLSTimeout, Err: io.ErrUnexpectedEOF}
+	if f.Reason() != UpstreamTLSTimeout || !f.NothingSent() {
+		t.Errorf("told as %s, nothing sent: %v, want upstream_tls_timeout and true", f.Reason(), f.NothingSent())
+	}
+}
+
 func TestFailure(t *testing.T) {
 	tests := []struct {
 		kind        FailureKind

@@ -32,10 +32,10 @@ func (NoAttempts) Attempt(ctx context.Context, _ *Record, _ *Attempt) context.Co
 func (NoAttempts) Attempted(context.Context, *Record, *Attempt) {}
 
 // Event is what is no exchange: a breaker's transition, a toggle, how the keys
-// of an issuer are fetched.
+// of an issuer are fetched, what becomes of an endpoint.
 type Event struct {
 	Time   time.Time
-	Kind   string // CircuitBreaker, Fault, JWKS, Introspection, Admin or Reload
+	Kind   string // CircuitBreaker, Fault, JWKS, Introspection, ByUpstream, Admin or Reload
 	Name   string // of the policy instance
 	From   string
 	To     string

@@ -45,7 +45,11 @@ const (
 	ExternalDenied   Reason = "external_denied"
 	AuthzUnavailable Reason = "authz_unavailable"
 
-	RateLimited Reason = "rate_limited"
+	RateLimited      Reason = "rate_limited"
+	StoreUnavailable Reason = "store_unavailable"
+
+	Overloaded   Reason = "overloaded"
+	QueueTimeout Reason = "queue_timeout"
 
 	BreakerOpen      Reason = "breaker_open"
 	BreakerProbeFull Reason = "breaker_probe_full"
@@ -55,6 +59,12 @@ const (
 	UpstreamProtocol Reason = "upstream_protocol"
 	UpstreamTimeout  Reason = "upstream_timeout"
 	DeadlineExceeded Reason = "deadline_exceeded"
+
+	UpstreamConnectTimeout Reason = "upstream_connect_timeout"
+	UpstreamTLSTimeout     Reason = "upstream_tls_timeout"
+	UpstreamHeaderTimeout  Reason = "upstream_header_timeout"
+	PerTryTimeout          Reason = "per_try_timeout"
+	MaxDuration            Reason = "max_duration"
 
 	ClientBody    Reason = "client_body"
 	ClientTimeout Reason = "client_timeout"
@@ -67,12 +77,19 @@ const (
 
 // Reasons that never answer a client: they are told in the record only.
 const (
+	Queued            Reason = "queued"               // it waited for a place at the upstream, and got one
+	RateLimitWait     Reason = "rate_limit_wait"      // the request waited until the rate let it pass
 	FallbackServed    Reason = "fallback"             // the breaker's fallback answered in place of its refusal
+	FallbackUpstream  Reason = "fallback_upstream"    // the upstream of the breaker's fallback was asked in place of its refusal
 	BudgetExhausted   Reason = "budget_exhausted"     // not repeated: the upstream's retry budget is spent
 	BodyNotReplayable Reason = "body_not_replayable"  // not repeated: the body is larger than maxBufferedBody, or was not read to its end
-	RetryAfterTooLong Reason = "retry_after_too_long" // not repeated: the upstream asks for a longer wait than retryAfter.max
+	RetryAfterTooLong Reason = "retry_after_too_long" // not repeated: the upstream asks for a longer wait than retryAfter.max, or than there is time
+	Hedged            Reason = "hedged"               // another attempt was begun beside one that did not answer
+	HedgeWon          Reason = "hedge_won"            // the answer is that of a hedge
+	HedgeLost         Reason = "hedge_lost"           // a hedge was begun for nothing: another attempt answered, or none did
 	FaultDelay        Reason = "fault_delay"          // the call was delayed on purpose
 	FaultAbort        Reason = "fault_abort"          // the call was broken on purpose
+	FaultBody         Reason = "fault_body"           // the body of the answer was slowed, cut or changed on purpose
 	UpgradeIgnored    Reason = "upgrade_ignored"      // the wish for a protocol that is not in upgrade was not passed on
 	UpstreamBody      Reason = "upstream_body"        // the upstream's answer broke off after its headers
 	StreamIdle        Reason = "stream_idle"          // no progress in either direction for streamIdleTimeout
@@ -115,6 +132,10 @@ const typePrefix = "urn:sidecar:problem:"
 // (draft-ietf-httpapi-ratelimit-headers, section "Problem Types").
 const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
+// reducedCapacity is the registered problem type for load that is shed (the same
+// draft and section).
+const reducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
 // answers is the one table from which every answer of our own follows.
 var answers = map[Reason]Answer{
 	PathAmbiguous:            {Status: 400, GRPC: grpcInvalidArgument, Title: "The path can be read in more than one way", Proxy: "http_request_error"},
@@ -149,6 +170,9 @@ var answers = map[Reason]Answer{
 	ExternalDenied:           {Status: 403, GRPC: grpcPermissionDenied, Title: "The decision point refuses the request", Proxy: "http_request_denied"},
 	AuthzUnavailable:         {Status: 503, GRPC: grpcUnavailable, Title: "The decision point is not available", Proxy: "proxy_internal_error"},
 	RateLimited:              {Status: 429, GRPC: grpcResourceExhausted, Title: "The rate limit is spent", Type: quotaExceeded, Proxy: "http_request_denied"},
+	StoreUnavailable:         {Status: 503, GRPC: grpcUnavailable, Title: "The store of the rate limit is not available", Proxy: "proxy_internal_error"},
+	Overloaded:               {Status: 503, GRPC: grpcUnavailable, Title: "The upstream has no capacity left", Type: reducedCapacity, Proxy: "connection_limit_reached"},
+	QueueTimeout:             {Status: 503, GRPC: grpcUnavailable, Title: "The upstream has no capacity left", Type: reducedCapacity, Proxy: "connection_limit_reached"},
 	BreakerOpen:              {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is failing; calls to it are paused", Proxy: "destination_unavailable"},
 	BreakerProbeFull:         {Status: 503, GRPC: grpcUnavailable, Title: "The upstream is recovering; few calls are let through", Proxy: "destination_unavailable"},
 	UpstreamConnect:          {Status: 502, GRPC: grpcUnavailable, Title: "The upstream cannot be reached", Proxy: "destination_unavailable"},
@@ -156,6 +180,11 @@ var answers = map[Reason]Answer{
 	UpstreamProtocol:         {Status: 502, GRPC: grpcUnavailable, Title: "The upstream's answer is not valid HTTP", Proxy: "http_protocol_error"},
 	UpstreamTimeout:          {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream did not answer in time", Proxy: "http_response_timeout"},
 	DeadlineExceeded:         {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The caller's deadline has passed", Proxy: "http_response_timeout"},
+	UpstreamConnectTimeout:   {Status: 502, GRPC: grpcUnavailable, Title: "The upstream did not accept a connection in time", Proxy: "connection_timeout"},
+	UpstreamTLSTimeout:       {Status: 502, GRPC: grpcUnavailable, Title: "The upstream did not finish the TLS handshake in time", Proxy: "connection_timeout"},
+	UpstreamHeaderTimeout:    {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The upstream had the request and did not begin its answer in time", Proxy: "http_response_timeout"},
+	PerTryTimeout:            {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The last attempt did not answer in time", Proxy: "http_response_timeout"},
+	MaxDuration:              {Status: 504, GRPC: grpcDeadlineExceeded, Title: "The exchange took as long as its route allows", Proxy: "http_response_timeout"},
 	ClientBody:               {Status: 400, GRPC: grpcInvalidArgument, Title: "The request body is malformed", Proxy: "http_request_error"},
 	ClientTimeout:            {Status: 408, GRPC: grpcInvalidArgument, Title: "The request body did not arrive in time", Proxy: "http_request_error"},
 	ClientClosed:             {Status: StatusClientClosed, GRPC: grpcCancelled, Title: "The client left", Proxy: "http_request_error"},

@@ -52,6 +52,9 @@ func TestReasonAnswers(t *testing.T) {
 		{ExternalDenied, "external_denied", 403, 7, ours + "external_denied"},
 		{AuthzUnavailable, "authz_unavailable", 503, 14, ours + "authz_unavailable"},
 		{RateLimited, "rate_limited", 429, 8, "https://iana.org/assignments/http-problem-types#quota-exceeded"},
+		{StoreUnavailable, "store_unavailable", 503, 14, ours + "store_unavailable"},
+		{Overloaded, "overloaded", 503, 14, "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"},
+		{QueueTimeout, "queue_timeout", 503, 14, "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"},
 		{BreakerOpen, "breaker_open", 503, 14, ours + "breaker_open"},
 		{BreakerProbeFull, "breaker_probe_full", 503, 14, ours + "breaker_probe_full"},
 		{UpstreamConnect, "upstream_connect", 502, 14, ours + "upstream_connect"},
@@ -59,6 +62,11 @@ func TestReasonAnswers(t *testing.T) {
 		{UpstreamProtocol, "upstream_protocol", 502, 14, ours + "upstream_protocol"},
 		{UpstreamTimeout, "upstream_timeout", 504, 4, ours + "upstream_timeout"},
 		{DeadlineExceeded, "deadline_exceeded", 504, 4, ours + "deadline_exceeded"},
+		{UpstreamConnectTimeout, "upstream_connect_timeout", 502, 14, ours + "upstream_connect_timeout"},
+		{UpstreamTLSTimeout, "upstream_tls_timeout", 502, 14, ours + "upstream_tls_timeout"},
+		{UpstreamHeaderTimeout, "upstream_header_timeout", 504, 4, ours + "upstream_header_timeout"},
+		{PerTryTimeout, "per_try_timeout", 504, 4, ours + "per_try_timeout"},
+		{MaxDuration, "max_duration", 504, 4, ours + "max_duration"},
 		{ClientBody, "client_body", 400, 3, ours + "client_body"},
 		{ClientTimeout, "client_timeout", 408, 3, ours + "client_timeout"},
 		{ClientClosed, "client_closed", 499, 1, ours + "client_closed"},
@@ -88,7 +96,7 @@ func TestReasonAnswers(t *testing.T) {
 // The error types are those that RFC 9209 section 2.3 registers.
 func TestReasonsAreToldToProxies(t *testing.T) {
 	registered := strings.Fields(`destination_not_found destination_unavailable connection_refused
-		connection_terminated http_request_error http_request_denied http_response_timeout http_protocol_error
+		connection_limit_reached connection_terminated connection_timeout http_request_error http_request_denied http_response_timeout http_protocol_error
 		proxy_internal_response proxy_internal_error proxy_loop_detected`)
 	for reason, a := range answers {
 		if !slices.Contains(registered, a.Proxy) {
@@ -121,7 +129,8 @@ func TestTitles(t *testing.T) {
 		if a.Title == "" || strings.ContainsAny(a.Title, "%.\n") {
 			t.Errorf("%s: title %q, want a constant phrase", reason, a.Title)
 		}
-		if other, ok := byTitle[a.Title]; ok {
+		// A type has one title (RFC 9457 section 3.1.3), whichever reason it has.
+		if other, ok := byTitle[a.Title]; ok && (a.Type == "" || a.Type != answers[other].Type) {
 			t.Errorf("%s and %s have the same title", reason, other)
 		}
 		byTitle[a.Title] = reason

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -40,19 +41,29 @@ type Record struct {
 
 	PolicyHash string // of the policy file that it is judged by
 	Route      string // "none" until a route is found
-	Upstream   string
+	// Upstream is the route's; once it has ended, the one that was asked last.
+	Upstream string
 
 	// TraceParent names the exchange's own span, for those it asks something
 	// (https://www.w3.org/TR/trace-context/#traceparent-header); set and empty
 	// as TraceID is.
 	TraceParent string
 
-	// Deadline is when the response headers must have arrived. Zero is never.
+	// Deadline is when it is too late for an answer to begin: nobody waits past
+	// it, for whatever reason. Before the gates it is the caller's own, or the end
+	// of the route's maxDuration; behind them the end of its timeout too. Zero is
+	// never.
 	Deadline time.Time
 
 	// Once it has ended:
 
-	Status   int // told to the client, or StatusClientClosed
+	Status int // told to the client, or StatusClientClosed
+	// GRPCStatus is what a gRPC call ended with, as it was told to the client;
+	// empty where there is none.
+	GRPCStatus string
+	// Answered is the attempt whose answer the client was given; nil where it
+	// was none's.
+	Answered *Attempt
 	BytesIn  int64
 	BytesOut int64
 	Took     time.Duration
@@ -61,6 +72,7 @@ type Record struct {
 	Reason Reason
 
 	uploading atomic.Bool
+	once      atomic.Bool
 
 	mu          sync.Mutex // guards all below
 	sealed      bool
@@ -68,9 +80,12 @@ type Record struct {
 	decisions   []Decision
 	attempts    int
 	waited      time.Duration
+	diverted    string
+	noMore      *Refusal
 	clientFault *Refusal
 	header      []Field
 	forward     []Field
+	called      called
 }
 
 // Field is one header field that the upstream is to see.
@@ -194,6 +209,52 @@ func (r *Record) UpstreamTook() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.waited
+}
+
+// Divert says that another upstream than the route's is asked from now on.
+// CallOnce was said of the one before, and holds no more.
+func (r *Record) Divert(upstream string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.diverted = upstream
+		r.once.Store(false)
+		r.noMore = nil
+	}
+}
+
+// Diverted returns the upstream that is asked in place of the route's; "" if
+// that one is.
+func (r *Record) Diverted() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.diverted
+}
+
+// Asked returns the upstream that is asked: the route's, or another one.
+func (r *Record) Asked() string { return cmp.Or(r.Diverted(), r.Upstream) }
+
+// CallOnce says that the upstream call at hand is not to be repeated, nor is
+// another one to be made beside it: a breaker finds out by it whether the
+// upstream has recovered.
+func (r *Record) CallOnce() { r.once.Store(true) }
+
+// CalledOnce reports whether CallOnce was said.
+func (r *Record) CalledOnce() bool { return r.once.Load() }
+
+// CallNoMore says that another call to the upstream would end with f: its breaker
+// has opened.
+func (r *Record) CallNoMore(f *Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noMore = f
+}
+
+// CalledNoMore returns what CallNoMore said last; nil: nothing.
+func (r *Record) CalledNoMore() *Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.noMore
 }
 
 // BlameClient says that the client's side of the wire failed: a body that is

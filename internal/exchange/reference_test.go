@@ -33,7 +33,7 @@ documents, metrics and logs, and is never renamed.
 
 A refusal is a problem document (RFC 9457) with this status, title and type; a
 gRPC call ends with this gRPC status instead. The last column is the `+"`error`"+` of
-`+"`Proxy-Status`"+` (RFC 9209); `+"`upstream_connect`"+` tells more where more is known: `+"`connection_refused`"+`,
+`+"`Proxy-Status`"+` (RFC 9209); `+"`upstream_connect`"+` and `+"`upstream_connect_timeout`"+` tell more where more is known: `+"`connection_refused`"+`,
 `+"`connection_timeout`"+`, `+"`connection_terminated`"+`, `+"`dns_error`"+`, `+"`dns_timeout`"+`, `+"`destination_ip_unroutable`"+`,
 `+"`tls_certificate_error`"+`, `+"`tls_protocol_error`"+` or `+"`tls_alert_received`"+`, the last also `+"`upstream_reset`"+`. `+fmt.Sprintf("%d", StatusClientClosed)+` is never sent: the client left before its answer.
 

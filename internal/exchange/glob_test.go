@@ -1,4 +1,4 @@
-package authz
+package exchange
 
 import (
 	"fmt"
@@ -30,14 +30,14 @@ func TestPathGlob(t *testing.T) {
 		{"/a/**/**/b", []string{"/a/b", "/a/x/y/b"}, []string{"/a", "/a/b/c"}},
 	}
 	for _, tt := range tests {
-		g := newPathGlob(tt.pattern)
+		g := NewPathGlob(tt.pattern)
 		for _, path := range tt.match {
-			if !g.match(path) {
+			if !g.Match(path) {
 				t.Errorf("%s does not match %s, want a match", tt.pattern, path)
 			}
 		}
 		for _, path := range tt.not {
-			if g.match(path) {
+			if g.Match(path) {
 				t.Errorf("%s matches %s, want none", tt.pattern, path)
 			}
 		}
@@ -81,8 +81,7 @@ func TestTwoStarsAreASegmentOfTheirOwn(t *testing.T) {
 		"/**/a**b/**": false,
 	} {
 		var got []string
-		w := When{Paths: []string{"/", pattern}}
-		w.validate(func(field, problem string) { got = append(got, field+": "+problem) })
+		Paths(func(field, problem string) { got = append(got, field+": "+problem) }, "paths", []string{"/", pattern})
 		problems := []string{fmt.Sprintf("paths[1]: must have ** as a segment of its own, as in /admin/**, got %q", pattern)}
 		if want {
 			problems = nil
@@ -96,8 +95,8 @@ func TestTwoStarsAreASegmentOfTheirOwn(t *testing.T) {
 // A pattern that would take exponential time with plain backtracking; the
 // test would not end.
 func TestMatchingDoesNotBlowUp(t *testing.T) {
-	g := newPathGlob("/" + strings.Repeat("**/a*a*a*a*a*a*a*a*b/", 50) + "z")
-	if g.match("/" + strings.Repeat(strings.Repeat("a", 100)+"/", 80)) {
+	g := NewPathGlob("/" + strings.Repeat("**/a*a*a*a*a*a*a*a*b/", 50) + "z")
+	if g.Match("/" + strings.Repeat(strings.Repeat("a", 100)+"/", 80)) {
 		t.Error("the pattern matches, want none")
 	}
 }
@@ -111,7 +110,7 @@ func FuzzPathGlob(f *testing.F) {
 		if !strings.HasPrefix(pattern, "/") || !strings.HasPrefix(path, "/") || len(pattern) > 100 || len(path) > 1000 {
 			return
 		}
-		got := newPathGlob(pattern).match(path)
+		got := NewPathGlob(pattern).Match(path)
 		re, err := regexp.Compile(regex(pattern))
 		if err != nil {
 			return // bytes that are no UTF-8

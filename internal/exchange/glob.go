@@ -1,6 +1,9 @@
-package authz
+package exchange
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // wildcard matches a string in which each * stands for any run of characters,
 // also an empty one.
@@ -40,18 +43,21 @@ func (w wildcard) match(s string) bool {
 	return true
 }
 
-// wildcards are several of which one must match.
-type wildcards []wildcard
+// Wildcards are several patterns of which one must match: * in them stands for
+// any run of characters, also an empty one.
+type Wildcards []wildcard
 
-func newWildcards(patterns []string) wildcards {
-	var all wildcards
+// NewWildcards returns patterns made ready for matching.
+func NewWildcards(patterns []string) Wildcards {
+	var all Wildcards
 	for _, pattern := range patterns {
 		all = append(all, newWildcard(pattern))
 	}
 	return all
 }
 
-func (ws wildcards) match(s string) bool {
+// Match reports whether one of ws matches s. It does not allocate.
+func (ws Wildcards) Match(s string) bool {
 	for i := range ws {
 		if ws[i].match(s) {
 			return true
@@ -60,22 +66,22 @@ func (ws wildcards) match(s string) bool {
 	return false
 }
 
-// matchPart reports whether one of the values that text lists matches.
-func (ws wildcards) matchPart(text string) bool {
+// MatchPart reports whether text lists several values and one of them matches.
+func (ws Wildcards) MatchPart(text string) bool {
 	if !strings.Contains(text, ",") {
 		return false
 	}
 	for part := range strings.SplitSeq(text, ",") {
-		if ws.match(strings.Trim(part, " \t")) {
+		if ws.Match(strings.Trim(part, " \t")) {
 			return true
 		}
 	}
 	return false
 }
 
-// pathGlob matches a path segment by segment: * stands for one segment or a
+// PathGlob matches a path segment by segment: * stands for one segment or a
 // part of one, also an empty one; ** for any number of segments, also none.
-type pathGlob struct {
+type PathGlob struct {
 	head     string // what every match begins with
 	segments []segmentGlob
 }
@@ -85,7 +91,9 @@ type segmentGlob struct {
 	like wildcard
 }
 
-func newPathGlob(pattern string) pathGlob {
+// NewPathGlob returns pattern, which begins with a slash, made ready for
+// matching.
+func NewPathGlob(pattern string) PathGlob {
 	head, _, starred := strings.Cut(pattern, "*")
 	if starred {
 		head = strings.TrimSuffix(head, "/") // /a/** matches /a
@@ -99,12 +107,17 @@ func newPathGlob(pattern string) pathGlob {
 			segments = append(segments, segmentGlob{any: true})
 		}
 	}
-	return pathGlob{head, segments}
+	return PathGlob{head, segments}
 }
 
-// match goes back only to the last ** it has met, so it compares each segment
+// Head returns what every path that p matches begins with.
+func (p PathGlob) Head() string { return p.head }
+
+// Match reports whether p matches the whole path. It does not allocate.
+//
+// It goes back only to the last ** it has met, so it compares each segment
 // of the path at most once with each of the pattern.
-func (p pathGlob) match(path string) bool {
+func (p PathGlob) Match(path string) bool {
 	if !strings.HasPrefix(path, p.head) { // most paths need no more
 		return false
 	}
@@ -148,4 +161,28 @@ type segments struct {
 func (s segments) cut() (string, segments) {
 	segment, rest, more := strings.Cut(s.rest, "/")
 	return segment, segments{rest, more}
+}
+
+// Paths reports each pattern that is none for a PathGlob.
+func Paths(report Report, field string, patterns []string) {
+	for i, pattern := range patterns {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if !strings.HasPrefix(pattern, "/") {
+			report(at, fmt.Sprintf("must begin with /, got %q", pattern))
+		}
+		if halfStars(pattern) {
+			report(at, fmt.Sprintf("must have ** as a segment of its own, as in /admin/**, got %q", pattern))
+		}
+	}
+}
+
+// halfStars reports whether ** is a part of a segment of pattern. There it would
+// stop at the next slash: a deny rule on /admin** would let /admin/x by.
+func halfStars(pattern string) bool {
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if segment != "**" && strings.Contains(segment, "**") {
+			return true
+		}
+	}
+	return false
 }
