@@ -29,11 +29,10 @@ func (s *State) Force(state string, who exchange.Who) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A machine of its own for each term: calls of an earlier one may still
-	// end, and say nothing of this one. What the earlier one did while this was
-	// told is over before anybody heard of it.
-	s.forced, s.closed = state != "auto", state == "closed"
-	s.machine, s.news = s.newMachine(), nil
+	// What the machine of before did while this was told is over before anybody
+	// heard of it.
+	s.forced, s.closed, s.news = state != "auto", state == "closed", nil
+	s.begin()
 	return nil
 }
 

@@ -60,7 +60,7 @@ func newBench(t *testing.T, c Config, replies ...any) *bench {
 		b.events = append(b.events, e)
 		return b.objection
 	})
-	b.breaker = New(c, b.state)
+	b.breaker = New(c, b.state, nil)
 	b.rt = b.breaker.Admit(b.breaker.Count(script(replies...)))
 	return b
 }

@@ -1,8 +1,8 @@
 package breaker
 
 import (
-	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -10,13 +10,17 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// State is what one breaker instance knows of its upstream. It survives
+// State is what one breaker instance knows of what it guards. It survives
 // reloads and is safe for concurrent use.
 type State struct {
 	name   string
 	config Config
 	random func() float64
 	tell   func(exchange.Event) error
+
+	// calm is the term at hand while the breaker is closed by itself, so that
+	// calls are let by without the lock; nil in every other state.
+	calm atomic.Pointer[term]
 
 	// telling is held by the one goroutine that tells, before mu.
 	telling sync.Mutex
@@ -28,6 +32,8 @@ type State struct {
 	forced  bool
 	closed  bool // what it is forced to
 	machine *machine
+	total   exchange.Tally   // since the State was made
+	trip    *Trip            // the last; nil: it never opened by itself
 	news    []exchange.Event // not yet told
 }
 
@@ -38,57 +44,34 @@ type State struct {
 func NewState(name string, c Config, random func() float64, tell func(exchange.Event) error) *State {
 	c.Line = 0 // lines move with a reload, a State does not
 	s := &State{name: name, config: c, random: random, tell: tell}
-	s.machine = s.newMachine()
+	s.begin()
 	return s
 }
 
-// Status is a breaker as an operator sees it.
-type Status struct {
-	Name   string `json:"name"`
-	State  string `json:"state"` // closed, open or half-open
-	Forced bool   `json:"forced"`
-	// Shadow: it refuses nothing, whatever its state.
-	Shadow bool `json:"shadow,omitempty"`
+// Name returns the name of the instance.
+func (s *State) Name() string { return s.name }
 
-	// Of the window; Requests are those that counted, Failures among them.
-	Requests int `json:"requests"`
-	Failures int `json:"failures"`
-
-	ConsecutiveFailures int `json:"consecutiveFailures"`
-	Probes              int `json:"probes"` // in flight
-
-	// OpenUntil is when the breaker will probe; zero unless it is open by
-	// itself.
-	OpenUntil time.Time `json:"openUntil,omitzero"`
+// begin goes on with a machine that knows nothing yet. Calls of an earlier one
+// may still end, and say nothing of this one.
+func (s *State) begin() {
+	s.machine = s.newMachine()
+	s.publish()
 }
 
-// Status returns how the breaker stands now. A breaker whose pause is over is
-// half-open from then on, whether or not a call has come.
-func (s *State) Status() Status {
-	defer s.tellNews()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	m, now := s.machine, time.Now()
-	if m.state == gobreaker.StateOpen && !now.Before(m.openUntil) {
-		m.cb.State() // moves on
+// publish keeps calm what it is to be.
+func (s *State) publish() {
+	if now := s.machine.term; !s.forced && now.state == gobreaker.StateClosed {
+		s.calm.Store(now)
+		return
 	}
-	requests, failures := m.window.sum(now)
-	st := Status{
-		Name: s.name, State: s.stateWord(), Forced: s.forced, Shadow: s.config.Mode == exchange.ModeShadow,
-		Requests: requests, Failures: failures, ConsecutiveFailures: m.consecutive, Probes: m.probes,
-	}
-	if m.state == gobreaker.StateOpen {
-		st.OpenUntil = m.openUntil
-	}
-	return st
+	s.calm.Store(nil)
 }
 
 // stateWord returns the state that holds now.
 func (s *State) stateWord() string {
 	switch {
 	case !s.forced:
-		return s.machine.state.String()
+		return s.machine.term.state.String()
 	case s.closed:
 		return gobreaker.StateClosed.String()
 	}
@@ -98,6 +81,9 @@ func (s *State) stateWord() string {
 // look returns why a call may not pass now, and how long that will last; no
 // reason if it may.
 func (s *State) look() (exchange.Reason, time.Duration) {
+	if s.calm.Load() != nil {
+		return "", 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.blocked()
@@ -106,32 +92,37 @@ func (s *State) look() (exchange.Reason, time.Duration) {
 func (s *State) blocked() (exchange.Reason, time.Duration) {
 	m := s.machine
 	switch {
-	case s.forced && s.closed, !s.forced && m.state == gobreaker.StateClosed:
+	case s.forced && s.closed, !s.forced && m.term.state == gobreaker.StateClosed:
 		return "", 0
 	case s.forced:
 		return exchange.BreakerOpen, s.config.OpenFor.Base // nobody knows; ask now and then
 	}
-	if m.state == gobreaker.StateOpen {
+	if m.term.state == gobreaker.StateOpen {
 		if left := time.Until(m.openUntil); left > 0 {
 			return exchange.BreakerOpen, left
 		}
 	}
-	if m.probes >= s.config.HalfOpen.MaxProbes {
+	if m.probes >= s.config.HalfOpen.MaxProbes && time.Since(m.latest) < probeTime {
 		return exchange.BreakerProbeFull, 0
 	}
 	return "", 0
 }
 
-// ticket is a call that was let by.
+// ticket is a call that was let by: the term it began in, or nil where nothing
+// of it counts; and the round, of a probe.
 type ticket struct {
-	machine    *machine // nil: nothing of the call counts
-	generation uint64
-	probe      bool
-	done       func(error)
+	term  *term
+	round int
 }
+
+// probe reports whether the call finds out if what is behind has recovered.
+func (t ticket) probe() bool { return t.term != nil && t.term.state == gobreaker.StateHalfOpen }
 
 // enter lets a call by, which then must leave, or returns why not.
 func (s *State) enter() (ticket, exchange.Reason, time.Duration) {
+	if now := s.calm.Load(); now != nil {
+		return ticket{term: now}, "", 0
+	}
 	t, reason, wait, moved := s.admit()
 	if moved {
 		s.tellNews()
@@ -146,44 +137,39 @@ func (s *State) admit() (t ticket, reason exchange.Reason, wait time.Duration, m
 		return ticket{}, reason, wait, false
 	}
 	m := s.machine
-	done, err := m.cb.Allow()
-	moved = len(s.news) > 0
-	switch {
-	case errors.Is(err, gobreaker.ErrTooManyRequests):
-		return ticket{}, exchange.BreakerProbeFull, 0, moved
-	case err != nil:
-		return ticket{}, exchange.BreakerOpen, 0, moved
+	if m.term.state == gobreaker.StateOpen {
+		m.cb.State() // moves on
 	}
-	t = ticket{machine: m, generation: m.generation, probe: m.state == gobreaker.StateHalfOpen, done: done}
-	if t.probe {
-		m.probes++
+	t = ticket{term: m.term}
+	switch m.term.state {
+	case gobreaker.StateOpen: // within the nanosecond that is gobreaker's own pause
+		return ticket{}, exchange.BreakerOpen, 0, false
+	case gobreaker.StateHalfOpen:
+		t.round = m.probe(s.config.HalfOpen.MaxProbes)
 	}
-	return t, "", 0, moved
+	return t, "", 0, len(s.news) > 0
 }
 
-// leave counts how the call of t ended: nil, errFailed or errExcluded.
-func (s *State) leave(t ticket, end error) {
-	if t.machine != nil && s.settle(t, end) {
+// leave counts how the call of t ended: nil, errFailed or errExcluded; and
+// whether it was slow.
+func (s *State) leave(t ticket, end error, slow bool) {
+	if t.term != nil && s.settle(t, end, slow) {
 		s.tellNews()
 	}
 }
 
-func (s *State) settle(t ticket, end error) (moved bool) {
+func (s *State) settle(t ticket, end error, slow bool) (moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := t.machine
+	m := t.term.machine
 	if m != s.machine {
 		return false
 	}
-	if t.probe {
+	if t.probe() && t.round == m.round {
 		m.probes--
 	}
-	if t.generation != m.generation {
-		return false // gobreaker would not count it, but look at its clock and end the pause
+	if t.term == m.term && end != errExcluded {
+		s.count(m, end != nil, slow)
 	}
-	if m.state == gobreaker.StateClosed {
-		m.count(end)
-	}
-	t.done(end)
 	return len(s.news) > 0
 }

@@ -60,7 +60,7 @@ func TestOutcomeCountsWhenItEnds(t *testing.T) {
 		for _, h := range calls {
 			h.finish(504)
 		}
-		b.wantTransitions("closed>open: 4 of 4 requests failed within 10s; open for 5s")
+		b.wantTransitions("closed>open: 4 of 4 requests failed within 10s (requests 4, failures 4, slow 0, in a row 4); open for 5s")
 	})
 }
 
@@ -75,7 +75,7 @@ func TestOpenBreakerProbesAndCloses(t *testing.T) {
 		b.wantState("half-open")
 		b.want("200")
 		b.wantTransitions(
-			"closed>open: 3 failures in a row; open for 5s",
+			"closed>open: "+tripped+"; open for 5s",
 			"open>half-open: at most 2 probes at once",
 			"half-open>closed: 3 probes succeeded",
 		)
@@ -199,20 +199,21 @@ func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, config(), 200, 500, 500, 500)
 		b.want("200", "500", "500")
-		want := Status{Name: "standard@orders", State: "closed", Requests: 3, Failures: 2, ConsecutiveFailures: 2}
+		want := Status{Name: "standard@orders", State: "closed", Requests: 3, Failures: 2, ConsecutiveFailures: 2, Total: exchange.Tally{Requests: 3, Errors: 2}}
 		if diff := cmp.Diff(want, b.state.Status()); diff != "" {
 			t.Errorf("while closed (-want +got):\n%s", diff)
 		}
 		b.want("500")
+		trip := &Trip{Time: time.Now(), Why: "3 failures in a row", Requests: 4, Failures: 3, ConsecutiveFailures: 3}
 		want = Status{
 			Name: "standard@orders", State: "open", Requests: 4, Failures: 3, ConsecutiveFailures: 3,
-			OpenUntil: time.Now().Add(5 * time.Second),
+			OpenUntil: time.Now().Add(5 * time.Second), LastTrip: trip, Total: exchange.Tally{Requests: 4, Errors: 3},
 		}
 		if diff := cmp.Diff(want, b.state.Status()); diff != "" {
 			t.Errorf("while open (-want +got):\n%s", diff)
 		}
 		time.Sleep(time.Minute)
-		want = Status{Name: "standard@orders", State: "half-open", ConsecutiveFailures: 3}
+		want = Status{Name: "standard@orders", State: "half-open", ConsecutiveFailures: 3, LastTrip: trip, Total: exchange.Tally{Requests: 4, Errors: 3}}
 		if diff := cmp.Diff(want, b.state.Status()); diff != "" {
 			t.Errorf("when the pause is over (-want +got):\n%s", diff)
 		}
@@ -255,7 +256,7 @@ func TestForce(t *testing.T) {
 			"closed>closed by ann: forced",
 			"closed>open by ben: forced",
 			"open>closed by ann: no longer forced",
-			"closed>open: 3 failures in a row; open for 5s",
+			"closed>open: "+tripped+"; open for 5s",
 			"open>open by ann: forced",
 		)
 	})
@@ -298,7 +299,7 @@ func TestABreakerMovesWhileItIsForced(t *testing.T) {
 		trip := func() {
 			for range 3 {
 				t, _, _ := s.enter()
-				s.leave(t, errFailed)
+				s.leave(t, errFailed, false)
 			}
 		}
 		for _, err := range []error{errors.New("full"), nil} {
@@ -311,7 +312,7 @@ func TestABreakerMovesWhileItIsForced(t *testing.T) {
 			answer <- err
 			synctest.Wait()
 			if err != nil {
-				s.machine = s.newMachine() // as it was
+				s.begin() // as it was
 				told = append(told, "")
 			}
 		}
@@ -366,15 +367,18 @@ func TestBurstDoesNotEndThePause(t *testing.T) {
 			wg.Go(func() { b.call() })
 		}
 		wg.Wait()
-		b.wantTransitions("closed>open: 3 failures in a row; open for 1h0m0s")
+		b.wantTransitions("closed>open: " + tripped + "; open for 1h0m0s")
 	}
 }
 
 // It refuses nobody: nobody has to be woken for it, nor to wonder.
+// tripped is how three failures are told.
+const tripped = "3 failures in a row (requests 3, failures 3, slow 0, in a row 3)"
+
 func TestABreakerInShadowSaysSo(t *testing.T) {
 	for mode, want := range map[exchange.Mode]exchange.Event{
-		exchange.ModeEnforce: {Detail: "3 failures in a row; open for 5s", Bad: true},
-		exchange.ModeShadow:  {Detail: "3 failures in a row; open for 5s; in shadow, nothing is refused", Shadow: true},
+		exchange.ModeEnforce: {Detail: tripped + "; open for 5s", Bad: true},
+		exchange.ModeShadow:  {Detail: tripped + "; open for 5s; in shadow, nothing is refused", Shadow: true},
 	} {
 		b := newBench(t, config(func(c *Config) { c.Mode = mode }), 500)
 		b.want("500", "500", "500")
