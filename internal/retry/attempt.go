@@ -89,7 +89,7 @@ func (t *headerTimer) fire() {
 		t.timer.Reset(t.wait) // the client is slow, not the upstream
 	default:
 		t.fired = true
-		t.cancel(&exchange.Failure{Kind: exchange.FailedTimeout, Err: errPerTry})
+		t.cancel(&exchange.Failure{Kind: exchange.FailedTimeout, Why: exchange.PerTryTimeout, Err: errPerTry})
 	}
 }
 

@@ -37,7 +37,7 @@ type replay struct {
 }
 
 func newReplay(req *http.Request, limit int64) *replay {
-	if req.Body == nil || req.Body == http.NoBody {
+	if bodiless(req) {
 		return nil
 	}
 	return &replay{
@@ -45,6 +45,8 @@ func newReplay(req *http.Request, limit int64) *replay {
 		announced: slices.Collect(maps.Keys(req.Trailer)), trailer: req.Trailer,
 	}
 }
+
+func bodiless(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody }
 
 // request returns req for the next attempt, with a body and trailers of its
 // own: a transport looks through the map, and a stale reader of the attempt

@@ -3,6 +3,8 @@ package retry
 import (
 	"sync"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 // Budget bounds the retries to one upstream by what was asked of it first, so
@@ -13,21 +15,17 @@ import (
 // (https://twitter.github.io/finagle/guide/Clients.html#retries).
 type Budget struct {
 	config BudgetConfig
-	start  time.Time     // of bucket number 0
-	span   time.Duration // of one bucket
 
-	mu     sync.Mutex // guards all below
-	newest int64      // the number of the newest bucket
-	counts [buckets]struct{ first, retries int }
+	mu     sync.Mutex // guards window
+	window exchange.Recent[spent]
 }
 
-// buckets is how many parts the window has: a call is forgotten a tenth of
-// the window early at most.
-const buckets = 10
+// spent is what the calls of a while were: first attempts, and others.
+type spent struct{ first, retries int }
 
 // NewBudget returns a Budget of which nothing is spent. c must be valid.
 func NewBudget(c BudgetConfig) *Budget {
-	return &Budget{config: c, start: time.Now(), span: c.Window / buckets}
+	return &Budget{config: c, window: exchange.NewRecent[spent](c.Window, time.Now())}
 }
 
 // BudgetStatus is a Budget as an operator sees it, over its window.
@@ -41,33 +39,31 @@ type BudgetStatus struct {
 func (b *Budget) Status() BudgetStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.roll()
-	return b.status()
+	return b.status(time.Now())
 }
 
 // first counts the first attempt of a request.
 func (b *Budget) first() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.roll()
-	b.counts[b.newest%buckets].first++
+	b.window.At(time.Now()).first++
 }
 
 // spend takes one retry from the budget, or reports that there is none.
 func (b *Budget) spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.roll()
-	if b.status().Remaining == 0 {
+	now := time.Now()
+	if b.status(now).Remaining == 0 {
 		return false
 	}
-	b.counts[b.newest%buckets].retries++
+	b.window.At(now).retries++
 	return true
 }
 
-func (b *Budget) status() BudgetStatus {
+func (b *Budget) status(now time.Time) BudgetStatus {
 	var s BudgetStatus
-	for _, c := range b.counts {
+	for _, c := range b.window.All(now) {
 		s.First += c.first
 		s.Retries += c.retries
 	}
@@ -76,13 +72,4 @@ func (b *Budget) status() BudgetStatus {
 	allowed := s.First*b.config.Percent/100 + int(perWindow)
 	s.Remaining = max(0, allowed-s.Retries)
 	return s
-}
-
-// roll forgets what is too old.
-func (b *Budget) roll() {
-	number := int64(time.Since(b.start) / b.span)
-	for b.newest = max(b.newest, number-buckets); b.newest < number; {
-		b.newest++
-		b.counts[b.newest%buckets] = struct{ first, retries int }{}
-	}
 }

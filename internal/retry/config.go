@@ -15,8 +15,8 @@ type Config struct {
 	// and does nothing; or disabled: it is not asked.
 	Mode exchange.Mode `yaml:"mode,omitempty"`
 
-	// MaxAttempts is the most calls made for one request, the first included.
-	// 1 to 10; default 3.
+	// MaxAttempts is the most calls made for one request, the first and hedges
+	// included. 1 to 10; default 3.
 	MaxAttempts int `yaml:"maxAttempts"`
 
 	// RetryOn says which outcomes are worth another call. connect-failure and
@@ -50,6 +50,9 @@ type Config struct {
 	// MaxBufferedBody is the largest body that is kept for another attempt. A
 	// larger one streams through and is not repeated. Default 64KiB.
 	MaxBufferedBody exchange.Size `yaml:"maxBufferedBody"`
+
+	// Hedge begins another attempt beside one that is slow. Default: none.
+	Hedge *Hedge `yaml:"hedge,omitempty"`
 }
 
 // Backoff bounds the wait between attempts.
@@ -90,11 +93,14 @@ func (c *Config) Validate(report exchange.Report) {
 	exchange.Between(report, "backoff.max", c.Backoff.Max, 0, time.Hour)
 	exchange.Between(report, "retryAfter.max", c.RetryAfter.Max, 0, time.Hour)
 	exchange.Range(report, "maxBufferedBody", int64(c.MaxBufferedBody), 0, 64<<20)
+	if c.Hedge != nil {
+		c.Hedge.validate(report, c.MaxAttempts)
+	}
 }
 
 // BudgetConfig is an upstream's retryBudget, shared by every route on it: over
-// Window there may be as many retries as Percent of the first attempts, and
-// MinPerSecond beside that, so that a quiet service can retry too.
+// Window there may be as many retries and hedges as Percent of the first
+// attempts, and MinPerSecond beside that, so that a quiet service can retry too.
 // Default 20, 5, 10s.
 type BudgetConfig struct {
 	Percent      int           `yaml:"percent"`

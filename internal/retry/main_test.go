@@ -144,7 +144,7 @@ func sendWithin(t *testing.T, c Config, b *Budget, r *http.Request, replies ...a
 	}
 	start := time.Now()
 	r = r.WithContext(exchange.With(r.Context(), x.record))
-	x.resp, x.err = New("safe", c, b, half).Wrap(x.up).RoundTrip(r)
+	x.resp, x.err = New("safe", c, b, nil, half).Wrap(x.up).RoundTrip(r)
 	x.took = time.Since(start)
 	if x.err == nil {
 		t.Cleanup(func() { x.resp.Body.Close() })

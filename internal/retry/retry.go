@@ -11,6 +11,9 @@
 // (RFC 9110 section 9.2.2), or the request carries an Idempotency-Key; and if
 // its body could be kept, the upstream's budget allows it and there is time.
 // What keeps a wanted repetition from happening is noted on the record.
+//
+// A hedge is another attempt beside one that does not answer, for requests that
+// may be made twice at once. It counts as an attempt, and spends the same budget.
 package retry
 
 import (
@@ -29,46 +32,63 @@ type Retry struct {
 	name       string
 	config     Config
 	budget     *Budget
+	times      *Times // nil: no hedge waits for a percentile
 	random     func() float64
 	onTimeouts bool // whether a timeout is worth another call
 }
 
-// New returns a Retry that behaves as c says, within b. c must be valid.
-// random draws from [0,1).
-func New(name string, c Config, b *Budget, random func() float64) *Retry {
+// New returns a Retry that behaves as c says, within b. c must be valid. times
+// are those of the calls that the Retry makes, for the percentile of c's hedge;
+// nil where it has none. random draws from [0,1).
+func New(name string, c Config, b *Budget, times *Times, random func() float64) *Retry {
 	return &Retry{
-		name: name, config: c, budget: b, random: random,
+		name: name, config: c, budget: b, times: times, random: random,
 		onTimeouts: slices.Contains(c.RetryOn, exchange.Condition(exchange.FailedTimeout)),
 	}
 }
 
 // Wrap returns a RoundTripper that calls next, and calls it again as r allows.
-// It returns what the last attempt came to; the responses of earlier ones are
-// drained and closed. A *exchange.Refusal from next is returned at once. It
-// never closes the request's body: the client's is not ours to close.
+// It returns what the last attempt came to, or the first good answer of those
+// that ran at once; the responses of others are closed. A *exchange.Refusal
+// from next is returned at once. It never closes the request's body: the
+// client's is not ours to close.
+//
+// With hedges, next must return soon after the request's context has ended. An
+// attempt that another has overtaken may end after the call has returned.
 func (r *Retry) Wrap(next http.RoundTripper) http.RoundTripper {
-	if r.config.MaxAttempts == 1 {
+	call := r.roundTrip
+	switch {
+	case r.config.MaxAttempts == 1:
 		return next
+	case r.config.Mode == exchange.ModeShadow:
+		call = r.shadow
 	}
-	if r.config.Mode == exchange.ModeShadow {
-		return exchange.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-			resp, err := next.RoundTrip(req)
-			if word, matched := r.config.RetryOn.Match(resp, err); matched && r.mayRepeat(req, err) {
-				r.note(req, exchange.Shadow, exchange.Reason(word), "attempt 2 after "+ending(word, resp, err))
-			}
-			return resp, err
-		})
+	return exchange.RoundTripFunc(func(req *http.Request) (*http.Response, error) { return call(next, req) })
+}
+
+// shadow calls once, and notes what else would have been done.
+func (r *Retry) shadow(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := next.RoundTrip(req)
+	if r.hedges(req) > 0 {
+		took := time.Since(start)
+		if after, known := r.patience(); known && took > after {
+			r.note(req, exchange.Shadow, exchange.Hedged, hedged(2, after))
+		}
+		r.learn(took, resp, err)
 	}
-	return exchange.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-		return r.roundTrip(next, req)
-	})
+	if word, matched := r.config.RetryOn.Match(resp, err); matched && r.mayRepeat(req, err) {
+		r.note(req, exchange.Shadow, exchange.Reason(word), "attempt 2 after "+ending(word, resp, err))
+	}
+	return resp, err
 }
 
 func (r *Retry) roundTrip(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 	r.budget.first()
-	body := newReplay(req, int64(r.config.MaxBufferedBody))
+	body, hedges := newReplay(req, int64(r.config.MaxBufferedBody)), r.hedges(req)
 	for n := 1; ; n++ {
-		resp, err := r.attempt(next, req, body, n)
+		begun, resp, err := r.call(next, req, body, n, hedges)
+		n, hedges = n+begun, hedges-begun
 		if err != nil {
 			body.end()
 		}
@@ -78,6 +98,11 @@ func (r *Retry) roundTrip(next http.RoundTripper, req *http.Request) (*http.Resp
 		word, matched := r.config.RetryOn.Match(resp, err)
 		if !matched || !r.mayRepeat(req, err) {
 			return resp, err
+		}
+		if refusal := exchange.From(req.Context()).CalledNoMore(); refusal != nil {
+			discard(resp)
+			body.end()
+			return nil, refusal // without a wait for it
 		}
 		wait, reason, ok := r.again(req, resp, body, n)
 		if reason != "" {
@@ -98,9 +123,10 @@ func (r *Retry) roundTrip(next http.RoundTripper, req *http.Request) (*http.Resp
 // mayRepeat reports whether doing the request again does no harm, after an
 // attempt that ended with err, and anybody waits for it.
 func (r *Retry) mayRepeat(req *http.Request, err error) bool {
+	rec := exchange.From(req.Context())
 	failure, failed := errors.AsType[*exchange.Failure](err)
 	return (failed && failure.NothingSent() || r.repeatable(req)) &&
-		req.Context().Err() == nil && exchange.From(req.Context()).ClientFault() == nil
+		req.Context().Err() == nil && rec.ClientFault() == nil && !rec.CalledOnce()
 }
 
 // repeatable reports whether req does no harm if the upstream acted already.
@@ -125,6 +151,9 @@ func (r *Retry) again(req *http.Request, resp *http.Response, body *replay, n in
 	}
 	deadline := exchange.From(req.Context()).Deadline
 	if !deadline.IsZero() && !time.Now().Add(wait).Before(deadline) {
+		if asked {
+			return 0, exchange.RetryAfterTooLong, false
+		}
 		return 0, "", false
 	}
 	// Last: what is taken from the budget is spent.

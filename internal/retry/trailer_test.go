@@ -33,7 +33,7 @@ func TestAStaleReaderFillsItsOwnTrailers(t *testing.T) {
 		var stale sync.WaitGroup
 		calls := 0
 		c := policy()
-		rt := New("safe", c, NewBudget(BudgetConfig{Percent: 1000, MinPerSecond: 1000, Window: 1e10}), func() float64 { return 0 })
+		rt := New("safe", c, NewBudget(BudgetConfig{Percent: 1000, MinPerSecond: 1000, Window: 1e10}), nil, func() float64 { return 0 })
 		resp, err := rt.Wrap(exchange.RoundTripFunc(func(a *http.Request) (*http.Response, error) {
 			if calls++; calls == 1 {
 				go func() { _, _ = write.Write([]byte("body")) }()

@@ -78,6 +78,34 @@ func TestRetryAfterTooLongIsToldAndTheAnswerIsTheClients(t *testing.T) {
 	}
 }
 
+func TestWhatWouldBeRefusedIsNotWaitedFor(t *testing.T) {
+	refusal := &exchange.Refusal{Kind: exchange.CircuitBreaker, Reason: exchange.BreakerOpen}
+	opens := func(r *http.Request) (*http.Response, error) {
+		exchange.From(r.Context()).CallNoMore(refusal)
+		return exchange.NewResponse(r, 503, "", nil, http.Header{"Retry-After": {"3"}}), nil
+	}
+	for method, want := range map[string]string{"GET": "breaker_open", "POST": "503"} {
+		synctest.Test(t, func(t *testing.T) {
+			x := send(t, policy(), ask(method, ""), opens)
+			x.want(t, want, 1)
+			if x.took != 0 || len(x.notes()) != 0 {
+				t.Errorf("%s: ends after %v with %q, want at once, and no retry told", method, x.took, x.notes())
+			}
+		})
+	}
+}
+
+func TestALongWaitThatHasNoTimeIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &exchange.Record{Deadline: time.Now().Add(time.Second)}
+		x := send(t, policy(), with(ask("GET", ""), rec), withHeader(503, "Retry-After", "3"))
+		x.want(t, "503", 1)
+		if diff := cmp.Diff([]string{"broken retry_after_too_long"}, x.notes()); diff != "" {
+			t.Errorf("decisions (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestBackoffNeverOverflows(t *testing.T) {
 	b := Backoff{Base: time.Minute, Max: time.Hour}
 	for n := 1; n <= 100; n++ {
@@ -139,7 +167,7 @@ func TestParseRetryAfter(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(BudgetConfig{Percent: 20, MinPerSecond: 1, Window: 5 * time.Second})
+		b, begun := NewBudget(BudgetConfig{Percent: 20, MinPerSecond: 1, Window: 5 * time.Second}), time.Now()
 		spend := func(want int) {
 			t.Helper()
 			got := 0
@@ -147,7 +175,7 @@ func TestBudget(t *testing.T) {
 				got++
 			}
 			if got != want {
-				t.Errorf("after %v: %d retries allowed, want %d", time.Since(b.start), got, want)
+				t.Errorf("after %v: %d retries allowed, want %d", time.Since(begun), got, want)
 			}
 		}
 		spend(5) // the minimum alone
