@@ -59,13 +59,14 @@ func inMemory(t testing.TB, text string) *Upstream {
 func roundTrip(t testing.TB, u *Upstream, r *http.Request, buf []byte) {
 	resp, err := u.RoundTrip(r)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
 	for err == nil {
 		_, err = resp.Body.Read(buf)
 	}
 	if err != io.EOF {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	resp.Body.Close()
 }
@@ -92,24 +93,39 @@ func BenchmarkTransports(b *testing.B) {
 	get, post := raw(b, parrot(0)), raw(b, parrot(len(body)))
 	for _, transport := range []string{Direct, Standard} {
 		way := func(c *Config) { c.Transport = transport }
-		buf := make([]byte, 32<<10)
-		r := usually(b.Context())
-		b.Run(transport+"/GET", func(b *testing.B) {
-			u := to(b, way, get)
-			b.ReportAllocs()
-			for b.Loop() {
-				roundTrip(b, u, r, buf)
-			}
-		})
-		b.Run(transport+"/POST4K", func(b *testing.B) {
-			u := to(b, way, post)
-			r := r.Clone(r.Context())
-			r.Method, r.ContentLength = "POST", int64(len(body))
-			b.ReportAllocs()
-			for b.Loop() {
-				r.Body = io.NopCloser(strings.NewReader(body))
-				roundTrip(b, u, r, buf)
-			}
-		})
+		carries(b, transport+"/GET", to(b, way, get), "")
+		carries(b, transport+"/POST4K", to(b, way, post), body)
 	}
+}
+
+// carries measures calls with body, alone and beside twice as many others as
+// there are processors.
+func carries(b *testing.B, name string, u *Upstream, body string) {
+	once := func() func() {
+		r, buf := usually(b.Context()), make([]byte, 32<<10)
+		if body == "" {
+			return func() { roundTrip(b, u, r, buf) }
+		}
+		r.Method, r.ContentLength = "POST", int64(len(body))
+		return func() {
+			r.Body = io.NopCloser(strings.NewReader(body))
+			roundTrip(b, u, r, buf)
+		}
+	}
+	b.Run(name, func(b *testing.B) {
+		call := once()
+		b.ReportAllocs()
+		for b.Loop() {
+			call()
+		}
+	})
+	b.Run(name+"/parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(2)
+		b.RunParallel(func(pb *testing.PB) {
+			for call := once(); pb.Next(); {
+				call()
+			}
+		})
+	})
 }

@@ -7,16 +7,16 @@ import (
 )
 
 // endWith ends the call when the body of resp is closed.
-func (u *Upstream) endWith(resp *http.Response) {
+func (e *endpoint) endWith(resp *http.Response) {
 	if resp.Body == http.NoBody {
-		u.end()
+		e.end()
 		return
 	}
 	if s, ok := resp.Body.(*stream); ok {
-		s.upstream = u
+		s.endpoint = e
 		return
 	}
-	b := &body{ReadCloser: resp.Body, upstream: u}
+	b := &body{ReadCloser: resp.Body, endpoint: e}
 	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body = &upgraded{body: b, Writer: rwc}
 		return
@@ -27,7 +27,7 @@ func (u *Upstream) endWith(resp *http.Response) {
 // body is a response's body whose end is the end of the call.
 type body struct {
 	io.ReadCloser
-	upstream *Upstream
+	endpoint *endpoint
 	closed   atomic.Bool
 }
 
@@ -36,7 +36,7 @@ func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	// Afterwards: only now does the connection count as idle.
 	if !b.closed.Swap(true) {
-		b.upstream.end()
+		b.endpoint.end()
 	}
 	return err
 }

@@ -15,6 +15,7 @@ type call struct {
 	asked bool       // for a connection: net/http found nothing wrong with the request
 	conns int        // got
 	conn  *conn      // the last one; nil if it speaks HTTP/2
+	heads int64      // of responses that had come over it before
 	sent  bool       // something was written, over HTTP/2 or a connection before the last
 }
 
@@ -46,7 +47,7 @@ func (c *call) gotConn(info httptrace.GotConnInfo) {
 	c.sent = c.wrote()
 	c.conns++
 	if c.conn, _ = info.Conn.(*conn); c.conn != nil {
-		c.conn.begin()
+		c.heads = c.conn.begin()
 	}
 }
 
@@ -86,6 +87,15 @@ func (c *call) progress() progress {
 		return connecting
 	}
 	return unsent
+}
+
+// early reports whether no response has come over the connection since the call
+// got it. Another call may have it by now: net/http lets go of the connection of
+// a response without a body before it hands that on.
+func (c *call) early() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil && c.conn.heads.Load() == c.heads
 }
 
 // connection returns what the response came over; nil if that speaks HTTP/2.

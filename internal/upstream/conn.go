@@ -15,21 +15,24 @@ type conn struct {
 	net.Conn
 
 	wrote   atomic.Bool
-	reading atomic.Bool // in the response's head
-	cutOff  atomic.Bool // in the response's head, which had begun
+	reading atomic.Bool  // in the response's head
+	heads   atomic.Int64 // of responses, read to their end
+	cutOff  atomic.Bool  // in the response's head, which had begun
 
 	mu   sync.Mutex // guards head
 	head head
 }
 
-// begin starts a request: what is known of the one before is forgotten.
-func (c *conn) begin() {
+// begin starts a request: what is known of the one before is forgotten. It
+// returns how many responses have come by then.
+func (c *conn) begin() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head.reset()
 	c.wrote.Store(false)
 	c.cutOff.Store(false)
 	c.reading.Store(true)
+	return c.heads.Load()
 }
 
 // options returns what the Connection header of the response said.
@@ -54,6 +57,7 @@ func (c *conn) look(p []byte, err error) {
 	switch {
 	case c.head.scan(p):
 		c.reading.Store(false)
+		c.heads.Add(1)
 	case err != nil && c.head.begun():
 		c.cutOff.Store(true)
 	}

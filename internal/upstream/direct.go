@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -20,6 +21,8 @@ type direct struct {
 	addr string
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	pool pool
+
+	headTimeout time.Duration // of a call, once it is sent; 0: none
 }
 
 // roundTrip sends text, which is r, and counts in a how often it began again.
@@ -36,7 +39,7 @@ func (d *direct) roundTrip(r *http.Request, text []byte, a *exchange.Attempt) (*
 			}
 			w = newWire(nc, &d.pool)
 		}
-		resp, err := w.exchange(r, text)
+		resp, err := w.exchange(r, text, d.headTimeout)
 		if err == nil {
 			return resp, &w.conn, nil
 		}
@@ -61,7 +64,7 @@ func (d *direct) failure(ctx context.Context, p progress, err error) error {
 // of net/http: w was idle before, so it may have been closed by then, and
 // nothing was written, or nothing came back and doing r twice does no harm.
 func (w *wire) mayReplay(r *http.Request) bool {
-	if !w.reused || w.answered {
+	if !w.reused || w.answered || w.late {
 		return false
 	}
 	return !w.wrote.Load() || isReplayable(r)
@@ -99,6 +102,7 @@ func (ts *transports) newDirect(at *url.URL) *direct {
 	}
 	return &direct{
 		host: at.Host, addr: net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), "80")), dial: ts.dial,
-		pool: pool{max: c.Pool.MaxIdle, timeout: c.Pool.IdleTimeout},
+		pool:        pool{max: c.Pool.MaxIdle, timeout: c.Pool.IdleTimeout},
+		headTimeout: c.ResponseHeaderTimeout,
 	}
 }

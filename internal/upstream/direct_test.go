@@ -131,7 +131,7 @@ func TestWhatIsOutOfTheOrdinaryIsLeftToNetHTTP(t *testing.T) {
 		"https":               config(nil, "https://orders:443"),
 		"no idle connections": config(func(c *Config) { c.Pool.MaxIdle = 0 }, "http://orders:80"),
 	} {
-		if New("orders", c, nil).endpoints[0].direct != nil {
+		if New("orders", c, nil, nil).endpoints[0].direct != nil {
 			t.Errorf("%s: it is called directly", name)
 		}
 	}

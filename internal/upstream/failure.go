@@ -28,7 +28,39 @@ func failure(ctx context.Context, host string, p progress, err error) error {
 	if record.ClientFault() == nil {
 		kind = p.kind(ctx, err)
 	}
-	return &exchange.Failure{Kind: kind, Err: &callError{host, err}, Proxy: proxyError(kind, err)}
+	return &exchange.Failure{Kind: kind, Why: late(kind, err), Err: &callError{host, err}, Proxy: proxyError(kind, err)}
+}
+
+// The bounds in time that are ours alone: whoever else ends a call says so in
+// its context.
+var (
+	errTLSTimeout    = bound("TLS handshake timeout")
+	errHeaderTimeout = bound("timeout awaiting response headers") // net/http's own words
+)
+
+// bound is an error of time that has run out.
+type bound string
+
+func (b bound) Error() string { return string(b) }
+
+// Timeout says that b is one, as a net.Error does.
+func (b bound) Timeout() bool { return true }
+
+// Temporary is there for net.Error.
+func (b bound) Temporary() bool { return true }
+
+// late returns which bound of the upstream's ended a call that failed with err;
+// empty if none did.
+func late(kind exchange.FailureKind, err error) exchange.Reason {
+	switch {
+	case kind == exchange.FailedConnect && errors.Is(err, errTLSTimeout):
+		return exchange.UpstreamTLSTimeout
+	case kind == exchange.FailedConnect && (isTimeout(err) || errors.Is(err, context.DeadlineExceeded)):
+		return exchange.UpstreamConnectTimeout
+	case kind == exchange.FailedTimeout && says(err, string(errHeaderTimeout)):
+		return exchange.UpstreamHeaderTimeout
+	}
+	return ""
 }
 
 // endedBy returns the word of our own with which the call was ended: the cause

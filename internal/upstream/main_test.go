@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // to returns an upstream with these endpoints; change may be nil.
 func to(t testing.TB, change func(*Config), urls ...string) *Upstream {
 	t.Helper()
-	u := New("orders", config(change, urls...), nil)
+	u := New("orders", config(change, urls...), nil, nil)
 	t.Cleanup(u.Close)
 	return u
 }
@@ -60,7 +60,7 @@ func config(change func(*Config), urls ...string) Config {
 	var c Config
 	c.SetDefaults()
 	for _, url := range urls {
-		c.Endpoints = append(c.Endpoints, Endpoint{URL: url})
+		c.Endpoints = append(c.Endpoints, Endpoint{URL: url, Weight: 1})
 	}
 	if change != nil {
 		change(&c)

@@ -102,7 +102,7 @@ func TestTLSThatDoesNotComeAboutIsToldExactly(t *testing.T) {
 				}
 			}, tt.url)
 			if strings.Contains(tt.name, "missed") {
-				u = New("orders", config(nil, tt.url), &tls.Config{InsecureSkipVerify: true})
+				u = New("orders", config(nil, tt.url), &tls.Config{InsecureSkipVerify: true}, nil)
 				t.Cleanup(u.Close)
 			}
 			_, err := u.RoundTrip(request("GET", "/", "").Request)

@@ -11,7 +11,7 @@ import (
 // Close may come while another goroutine reads, and ends that Read.
 type stream struct {
 	ctx      context.Context
-	upstream *Upstream // whose call ends with Close
+	endpoint *endpoint // whose call ends with Close
 	body     io.Reader // net/http's, which knows the framing
 
 	mu      sync.Mutex // guards all below; never held over a Read
@@ -78,8 +78,8 @@ func (s *stream) Close() error {
 		s.release(s.skip())
 	}
 	// Afterwards: only now does the connection count as idle.
-	if s.upstream != nil {
-		s.upstream.end()
+	if s.endpoint != nil {
+		s.endpoint.end()
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -32,6 +33,7 @@ const (
 type transports struct {
 	config Config
 	tls    *tls.Config // nil: the system's roots
+	to     string      // the one host:port that is dialled, wherever the URL leads; empty: that
 
 	// dialTCP replaces net.Dialer in tests; nil: it does not.
 	dialTCP func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -80,7 +82,7 @@ func (ts *transports) newTransport(protocols ...func(*http.Protocols, bool)) *ht
 		DisableKeepAlives:      pool.MaxIdle == 0, // 0 would mean 2 to net/http
 		MaxIdleConnsPerHost:    pool.MaxIdle,
 		IdleConnTimeout:        pool.IdleTimeout,
-		TLSHandshakeTimeout:    pool.ConnectTimeout,
+		ResponseHeaderTimeout:  ts.config.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  expectContinueTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		ReadBufferSize:         bufferSize,
@@ -134,24 +136,54 @@ func (ts *transports) newTLS(alpn ...string) *http.Transport {
 // dial connects within the connect timeout.
 func (ts *transports) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if ts.dialTCP != nil {
-		return ts.dialTCP(ctx, network, addr)
+		return ts.dialTCP(ctx, network, cmp.Or(ts.to, addr))
 	}
 	d := net.Dialer{Timeout: ts.config.Pool.ConnectTimeout}
-	return d.DialContext(ctx, network, addr)
+	return d.DialContext(ctx, network, cmp.Or(ts.to, addr))
 }
 
-// dialTLS connects and shakes hands within the connect timeout. net/http would
-// do it as well, but would hide the bytes that conn has to see.
+// dialTLS connects and shakes hands. net/http would do it as well, but would
+// hide the bytes that conn has to see.
 func (ts *transports) dialTLS(ctx context.Context, network, addr string, base *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, ts.config.Pool.ConnectTimeout)
-	defer cancel()
-	d := tls.Dialer{Config: base}
-	nc, err := d.DialContext(ctx, network, addr) // takes the server's name from addr
+	start := time.Now()
+	nc, err := ts.dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	if tc, ok := nc.(*tls.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
+	left := ts.config.Pool.TLSTimeout
+	if left == 0 {
+		left = ts.config.Pool.ConnectTimeout - time.Since(start)
+	}
+	tc, err := shakeHands(ctx, nc, addr, base, left)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	if tc.ConnectionState().NegotiatedProtocol == "h2" {
 		return tc, nil
 	}
-	return &conn{Conn: nc}, nil
+	return &conn{Conn: tc}, nil
+}
+
+// shakeHands begins TLS with the server at addr, within d.
+func shakeHands(ctx context.Context, nc net.Conn, addr string, base *tls.Config, d time.Duration) (*tls.Conn, error) {
+	config := base
+	if config.ServerName == "" {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			host = addr
+		}
+		config = base.Clone()
+		config.ServerName = host
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errTLSTimeout)
+	defer cancel()
+	tc := tls.Client(nc, config)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		if context.Cause(ctx) == error(errTLSTimeout) {
+			err = errTLSTimeout
+		}
+		return nil, err
+	}
+	return tc, nil
 }

@@ -275,7 +275,7 @@ func TestARetiredUpstreamClosesItsConnectionsAfterTheLastCall(t *testing.T) {
 				<-finish
 				io.WriteString(w, "end")
 			})
-			u := New("orders", config(ways[protocol], srv.URL), nil)
+			u := New("orders", config(ways[protocol], srv.URL), nil, nil)
 			resp, err := u.RoundTrip(request("GET", "/", "").Request)
 			if err != nil {
 				t.Fatal(err)
@@ -435,23 +435,37 @@ func TestAnUpstreamIsSafeForConcurrentUse(t *testing.T) {
 
 func BenchmarkRoundTrip(b *testing.B) {
 	u := to(b, nil, raw(b, repeats("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")))
-	s := request("GET", "/", "")
-	bare := s.Clone(s.Context())
-	bare.URL.Scheme, bare.URL.Host = "http", u.endpoints[0].host
-	for name, call := range map[string]func() (*http.Response, error){
-		"upstream":      func() (*http.Response, error) { return u.RoundTrip(s.Request) },
-		"bareTransport": func() (*http.Response, error) { return u.endpoints[0].transport.RoundTrip(bare) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				resp, err := call()
+	for name, rt := range map[string]http.RoundTripper{"upstream": u, "bareTransport": u.endpoints[0].transport} {
+		once := func() func() {
+			r := request("GET", "/", "").Request
+			if rt != u {
+				r.URL.Scheme, r.URL.Host = "http", u.endpoints[0].host
+			}
+			return func() {
+				resp, err := rt.RoundTrip(r)
 				if err != nil {
-					b.Fatal(err)
+					b.Error(err)
+					return
 				}
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
 			}
+		}
+		b.Run(name, func(b *testing.B) {
+			call := once()
+			b.ReportAllocs()
+			for b.Loop() {
+				call()
+			}
+		})
+		b.Run(name+"/parallel", func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(2)
+			b.RunParallel(func(pb *testing.PB) {
+				for call := once(); pb.Next(); {
+					call()
+				}
+			})
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ type wire struct {
 	in       *bufio.Reader
 	limit    int64       // of what may be read
 	answered bool        // something was read
+	late     bool        // the response's head was not there in time
 	stop     func() bool // of its context's watch; nil if none
 }
 
@@ -74,7 +76,7 @@ var errHeadTooLarge = fmt.Errorf("response header of more than %d bytes", maxRes
 // begin takes w for one call, which ends when ctx does.
 func (w *wire) begin(ctx context.Context) {
 	w.conn.begin()
-	w.limit, w.answered = maxResponseHeader, false
+	w.limit, w.answered, w.late = maxResponseHeader, false, false
 	w.in = readers.Get().(*bufio.Reader)
 	w.in.Reset(w)
 	if ctx.Done() != nil {
@@ -100,9 +102,9 @@ func (w *wire) end(keep bool) {
 	w.Close()
 }
 
-// exchange sends text, which is r, and reads the head of the response. After
-// an error w has ended.
-func (w *wire) exchange(r *http.Request, text []byte) (*http.Response, error) {
+// exchange sends text, which is r, and reads the head of the response, within d
+// if that is not 0. After an error w has ended.
+func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Response, error) {
 	w.begin(r.Context())
 	_, failed := w.Write(text)
 	if failed != nil && !w.wrote.Load() {
@@ -110,7 +112,7 @@ func (w *wire) exchange(r *http.Request, text []byte) (*http.Response, error) {
 		return nil, failed
 	}
 	// An upstream may answer and close before it has read all.
-	resp, err := w.response(r)
+	resp, err := w.responseWithin(r, d)
 	if err != nil {
 		w.end(false)
 		if failed != nil {
@@ -124,6 +126,29 @@ func (w *wire) exchange(r *http.Request, text []byte) (*http.Response, error) {
 		return resp, nil
 	}
 	resp.Body = &stream{ctx: r.Context(), wire: w, body: resp.Body, left: resp.ContentLength, keep: keep}
+	return resp, nil
+}
+
+// responseWithin is response with a bound in time; 0 is none.
+func (w *wire) responseWithin(r *http.Request, d time.Duration) (*http.Response, error) {
+	if d == 0 {
+		return w.response(r)
+	}
+	_ = w.Conn.SetReadDeadline(time.Now().Add(d))
+	if r.Context().Err() != nil {
+		w.interrupt() // it may have come before, and its deadline is gone
+	}
+	resp, err := w.response(r)
+	if err != nil {
+		if w.late = errors.Is(err, os.ErrDeadlineExceeded) && r.Context().Err() == nil; w.late {
+			err = errHeaderTimeout
+		}
+		return nil, err
+	}
+	_ = w.Conn.SetReadDeadline(time.Time{})
+	if err := r.Context().Err(); err != nil {
+		return nil, err // an interrupt that came before is gone, and there is no second one
+	}
 	return resp, nil
 }
 
