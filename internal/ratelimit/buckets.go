@@ -2,23 +2,33 @@ package ratelimit
 
 import (
 	"math"
-	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
-
-	"sidecar/internal/exchange"
 )
 
-// Buckets are the buckets of one policy. They outlive the policy's Limiters: a
-// reload that leaves the policy as it is hands them on. They are safe for
-// concurrent use.
+// Buckets are the buckets of one policy in this process. They outlive the
+// policy's Limiters: a reload that leaves the policy as it is hands them on.
+// They are safe for concurrent use.
 type Buckets struct {
-	limit limit
-	start time.Time // what cells count from; its monotonic clock is never set back
+	start time.Time // what buckets count from; its monotonic clock is never set back
+	fresh func() bucket
 
-	one   cell                     // of all requests, if there is no key
-	cells *otter.Cache[key, *cell] // nil then
+	one   bucket                    // of all requests, if there is no key
+	cells *otter.Cache[key, bucket] // nil then
+	turns atomic.Int64              // requests that wait for a turn that a store gave them
+}
+
+// bucket is what one algorithm keeps of one key. Times are in nanoseconds since
+// its Buckets began. Its methods may be called from many goroutines at once.
+type bucket interface {
+	// take spends one request, if there is one. A waiter is there if its turn
+	// has yet to come, within patience at the most.
+	take(now, patience int64) (level, *waiter, bool)
+	// giveBack undoes a take of then, a moment ago, that has no waiter.
+	giveBack(then, now int64) level
+	look(now int64) level
 }
 
 // expirySlack is more than otter's expiry may be early.
@@ -27,25 +37,52 @@ const expirySlack = 2 * time.Second
 // NewBuckets returns full buckets for c, which must be valid. Those with a key
 // run a goroutine until Close.
 func NewBuckets(c Config) *Buckets {
-	b := &Buckets{limit: newLimit(c), start: time.Now()}
-	if len(c.Key) > 0 {
-		// A bucket that was left alone for so long is full, and so is a new
-		// one: forgetting it loses nothing.
-		idle := time.Duration(min(b.limit.full, math.MaxInt64-int64(expirySlack))) + expirySlack
-		b.cells = otter.Must(&otter.Options[key, *cell]{
-			MaximumSize:      c.MaxKeys,
-			ExpiryCalculator: otter.ExpiryAccessing[key, *cell](idle),
-		})
+	b := &Buckets{start: time.Now()}
+	if !c.local() {
+		return b
 	}
+	var life time.Duration
+	b.fresh, life = algorithm(c, b.start)
+	if len(c.Key) == 0 {
+		b.one = b.fresh()
+		return b
+	}
+	// A bucket that was left alone for so long is full, and so is a new one:
+	// forgetting it loses nothing.
+	idle := min(life, math.MaxInt64-expirySlack) + expirySlack
+	b.cells = otter.Must(&otter.Options[key, bucket]{
+		MaximumSize:      c.MaxKeys,
+		ExpiryCalculator: otter.ExpiryAccessing[key, bucket](idle),
+	})
 	return b
+}
+
+// algorithm returns what makes a full bucket for c, and how long one that
+// nobody asks remembers.
+func algorithm(c Config, start time.Time) (fresh func() bucket, life time.Duration) {
+	switch c.Algorithm {
+	case SlidingWindow:
+		l := newWindowLimit(c)
+		return func() bucket { return &window{limit: l} }, l.life()
+	case LeakyBucket:
+		l := newLimit(c)
+		qs := &queues{limit: l, start: start, most: int64(c.maxWaiting())}
+		return func() bucket { return &queue{queues: qs} }, time.Duration(l.full)
+	default:
+		l := newLimit(c)
+		return func() bucket { return &cell{limit: l} }, time.Duration(l.full)
+	}
 }
 
 // Len returns about how many buckets are kept.
 func (b *Buckets) Len() int {
-	if b.cells == nil {
+	switch {
+	case b.cells != nil:
+		return b.cells.EstimatedSize()
+	case b.one != nil:
 		return 1
 	}
-	return b.cells.EstimatedSize()
+	return 0
 }
 
 // Close ends the goroutine of b. Requests that still come are still counted.
@@ -55,44 +92,17 @@ func (b *Buckets) Close() {
 	}
 }
 
-// cell returns the bucket of k.
-func (b *Buckets) cell(k key) *cell {
-	if c, ok := b.cells.GetIfPresent(k); ok {
-		return c
+// now returns the time as buckets count it.
+func (b *Buckets) now() int64 { return int64(time.Since(b.start)) }
+
+// of returns the bucket of k.
+func (b *Buckets) of(k key) bucket {
+	if b.cells == nil {
+		return b.one
 	}
-	c, _ := b.cells.ComputeIfAbsent(k.clone(), func() (*cell, bool) { return new(cell), false })
-	return c
-}
-
-// draw is one request's dealing with one bucket.
-type draw struct {
-	limit limit
-	cell  *cell
-	by    string // whose bucket: the key's source, never its value
-	now   int64
-	tat   int64
-}
-
-func (l *Limiter) draw(record *exchange.Record, r *http.Request) draw {
-	b := l.buckets
-	d := draw{limit: b.limit, cell: &b.one, now: int64(time.Since(b.start))}
-	if b.cells != nil {
-		k, by := l.sources.key(record, r)
-		d.cell, d.by = b.cell(k), by
+	if kept, ok := b.cells.GetIfPresent(k); ok {
+		return kept
 	}
-	return d
+	kept, _ := b.cells.ComputeIfAbsent(k.clone(), func() (bucket, bool) { return b.fresh(), false })
+	return kept
 }
-
-func (d *draw) take() (ok bool) {
-	d.tat, ok = d.limit.take(d.cell, d.now)
-	return ok
-}
-
-func (d *draw) giveBack() {
-	d.limit.giveBack(d.cell)
-	d.look()
-}
-
-func (d *draw) look() { d.tat = d.cell.tat.Load() }
-
-func (d *draw) level() level { return d.limit.level(d.tat, d.now) }

@@ -12,7 +12,7 @@ import (
 // fields writes what a client is told of a limit
 // (draft-ietf-httpapi-ratelimit-headers-10).
 type fields struct {
-	policy string // RateLimit-Policy; always the same
+	policy string // RateLimit-Policy; empty where only a service knows the limit
 	limit  string // RateLimit, without its parameters
 }
 
@@ -22,12 +22,26 @@ const (
 	limitField  = "Ratelimit"
 )
 
-func newFields(name string, l limit) fields {
+func newFields(name string, c Config) fields {
 	item := httpsfv.NewItem(asciiName(name))
-	limit := marshal(item)
-	item.Params.Add("q", l.full/l.interval)
-	item.Params.Add("w", seconds(l.full))
-	return fields{policy: marshal(item), limit: limit}
+	f := fields{limit: marshal(item)}
+	if c.Rate.Count > 0 {
+		quota, window := c.quota()
+		item.Params.Add("q", quota)
+		item.Params.Add("w", seconds(window))
+		f.policy = marshal(item)
+	}
+	return f
+}
+
+// quota returns how many requests may pass, and in how many nanoseconds they
+// are back.
+func (c *Config) quota() (quota, window int64) {
+	if c.Algorithm == SlidingWindow {
+		return int64(c.Rate.Count), int64(c.Rate.Per)
+	}
+	l := newLimit(*c)
+	return l.full / l.interval, l.full
 }
 
 func marshal(item httpsfv.Item) string {
@@ -57,17 +71,28 @@ func (f fields) add(record *exchange.Record, at level) {
 	if at.remaining == 0 {
 		reset = at.wait
 	}
-	record.AddHeader(policyField, f.policy)
-	record.AddHeader(limitField, f.member(at.remaining, wholeSeconds(reset)))
+	if at.quota > 0 {
+		record.AddHeader(policyField, f.member(";q=", at.quota, ";w=", wholeSeconds(at.window)))
+	} else {
+		f.announce(record)
+	}
+	record.AddHeader(limitField, f.member(";r=", at.remaining, ";t=", wholeSeconds(reset)))
 }
 
-// member returns the RateLimit member. Its parameters are two integers, which
-// are their own serialization (RFC 9651 section 4.1.4): the library would take
+// announce tells of the limit, and nothing of a bucket.
+func (f fields) announce(record *exchange.Record) {
+	if f.policy != "" {
+		record.AddHeader(policyField, f.policy)
+	}
+}
+
+// member returns a member with two parameters. They are integers, which are
+// their own serialization (RFC 9651 section 4.1.4): the library would take
 // twenty allocations for them on every request.
-func (f fields) member(r, t int64) string {
-	b := make([]byte, 0, 64)
-	b = append(b, f.limit...)
-	b = strconv.AppendInt(append(b, ";r="...), r, 10)
-	b = strconv.AppendInt(append(b, ";t="...), t, 10)
-	return string(b)
+func (f fields) member(first string, a int64, second string, b int64) string {
+	text := make([]byte, 0, 64)
+	text = append(text, f.limit...)
+	text = strconv.AppendInt(append(text, first...), a, 10)
+	text = strconv.AppendInt(append(text, second...), b, 10)
+	return string(text)
 }

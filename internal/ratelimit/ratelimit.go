@@ -1,4 +1,5 @@
-// Package ratelimit is the gate that refuses requests that come too often.
+// Package ratelimit is the gate that refuses requests that come too often, or
+// makes them wait for their turn.
 //
 // It stands behind authz, so that a limit can count by what a token says, and
 // before the upstream call, so that a request it refuses costs nobody
@@ -6,16 +7,16 @@
 //
 //	authn(authz(rateLimit( upstream call )))
 //
-// Buckets are the state and survive a reload. A Limiter is one policy on its
-// Buckets; routes that use the policy share them. A Gate is what stands before
-// one route: all its limiters must let a request by, and when one refuses,
-// nothing is spent on the others.
+// Buckets are the state and survive a reload; a Store is where several
+// processes share theirs. A Limiter is one policy on its Buckets or its Store;
+// routes that use the policy share them. A Gate is what stands before one
+// route: all its limiters must let a request by, and when one refuses, nothing
+// is spent on the others.
 package ratelimit
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -24,77 +25,134 @@ import (
 type Limiter struct {
 	name    string
 	line    int
-	shadow  bool   // clients are not told of a limit that does not bind them
-	rate    string // as the policy file writes it
-	sources sources
-	buckets *Buckets
-	fields  fields
+	shadow  bool   // clients are not told of a limit that does not bind them, and wait for nothing
+	rate    string // as the policy file writes it; empty if it says none
+	maxWait time.Duration
+	// maxWaiting bounds those that wait for a turn that a store gave them.
+	maxWaiting int64
+	sources    sources
+	buckets    *Buckets
+	fields     fields
+	remote     *remote // nil: this process counts by itself
+	onFailure  string
 }
 
 // New returns the policy called name. c must be valid, and but for its Line the
-// Config that b was made for.
-func New(name string, c Config, b *Buckets) *Limiter {
+// Config that b was made for. store is the one that c names; nil where it names
+// none.
+func New(name string, c Config, b *Buckets, store *Store) *Limiter {
 	rate, err := c.Rate.MarshalText()
-	if err != nil { // no Config from a policy file
+	if err != nil { // it says none
 		rate = nil
 	}
-	return &Limiter{
+	l := &Limiter{
 		name:    name,
 		line:    c.Line,
 		shadow:  c.Mode == exchange.ModeShadow,
 		rate:    string(rate),
-		sources: newSources(c.Key),
-		buckets: b,
-		fields:  newFields(name, b.limit),
+		maxWait: c.maxWait(),
+
+		maxWaiting: int64(c.maxWaiting()),
+		sources:    newSources(c.Key),
+		buckets:    b,
+		fields:     newFields(name, c),
+		onFailure:  c.onStoreFailure(),
 	}
+	if store != nil {
+		l.remote = newRemote(name, c, store)
+	}
+	return l
 }
 
 // Gate is the limits of one route. It is safe for concurrent use.
-type Gate struct{ limiters []*Limiter }
+type Gate struct {
+	limiters []*Limiter
+	order    []int // in which limiters are asked
+}
 
-// NewGate returns a Gate of ls, which are asked in their order.
-func NewGate(ls ...*Limiter) *Gate { return &Gate{limiters: ls} }
+// NewGate returns a Gate of ls, which are told of in their order. Those of this
+// process are asked before those of a store, and last of all those whose store
+// cannot give back.
+func NewGate(ls ...*Limiter) *Gate {
+	g := &Gate{limiters: ls}
+	for cost := range 3 {
+		for i, l := range ls {
+			if l.cost() == cost {
+				g.order = append(g.order, i)
+			}
+		}
+	}
+	return g
+}
+
+// cost says how late l is asked.
+func (l *Limiter) cost() int {
+	switch {
+	case l.remote == nil:
+		return 0
+	case !l.remote.isService():
+		return 1
+	}
+	return 2
+}
 
 // Check returns nil, and every limit has spent one request; or it returns a
-// *exchange.Refusal from the first limit that is spent, and no limit has spent
-// any. In both cases the answer gets RateLimit-Policy and RateLimit fields for
-// each limit (draft-ietf-httpapi-ratelimit-headers-10).
+// *exchange.Refusal from a limit that is spent, or whose store is away, and no
+// limit has spent any, but one whose store cannot give back. A request that has
+// to wait for its turn does so in here; if it leaves meanwhile, or is cut, the
+// error says why, and it has spent nothing either. In all cases the answer gets
+// RateLimit-Policy and RateLimit fields for the limits that were asked
+// (draft-ietf-httpapi-ratelimit-headers-10). Check notes on the record what each
+// limit that lets by did.
 //
 // A request that a later limit refuses holds its share of the earlier ones for
 // an instant: another that comes just then may be refused.
 func (g *Gate) Check(r *http.Request) error {
 	record := exchange.From(r.Context())
 	var few [4]draw // the usual number needs no allocation
-	draws := few[:0]
+	draws := few[:]
+	if len(g.limiters) > len(few) {
+		draws = make([]draw, len(g.limiters))
+	}
+	draws = draws[:len(g.limiters)]
 	refused := -1
-	for i, l := range g.limiters {
-		d := l.draw(record, r)
+	for _, i := range g.order {
+		d := &draws[i]
+		d.begin(g.limiters[i], record, r)
 		if refused >= 0 {
 			d.look()
-		} else if !d.take() {
+		} else if !d.take(record) {
 			refused = i
 		}
-		draws = append(draws, d)
 	}
-	for i := range refused {
-		draws[i].giveBack()
+	if refused >= 0 {
+		endWait(draws)
+		giveBack(draws)
+		g.tell(record, draws)
+		return refusal(draws, refused)
 	}
-	var longest int64
-	var spent []string
+	if err := wait(r.Context(), draws); err != nil {
+		giveBack(draws)
+		return err
+	}
+	g.tell(record, draws)
+	for i := range draws {
+		draws[i].note(record)
+	}
+	return nil
+}
+
+// tell puts the fields of all limits that were asked into the answer.
+func (g *Gate) tell(record *exchange.Record, draws []draw) {
 	for i, l := range g.limiters {
-		level := draws[i].level()
-		longest = max(longest, level.wait)
-		if refused >= 0 && level.wait > 0 {
-			spent = append(spent, asciiName(l.name))
-		}
-		if !l.shadow {
-			l.fields.add(record, level)
+		switch {
+		case l.shadow:
+		case draws[i].known:
+			l.fields.add(record, draws[i].level)
+		default:
+			l.announce(record)
 		}
 	}
-	if refused < 0 {
-		return nil
-	}
-	return g.limiters[refused].refuse(draws[refused].by, seconds(longest), spent)
 }
 
 // Announce tells of the limits, for an answer that was made without asking
@@ -102,27 +160,14 @@ func (g *Gate) Check(r *http.Request) error {
 func (g *Gate) Announce(record *exchange.Record) {
 	for _, l := range g.limiters {
 		if !l.shadow {
-			record.AddHeader(policyField, l.fields.policy)
+			l.announce(record)
 		}
 	}
 }
 
-// refuse tells the client which limits are spent, and when every limit of the route would let it by again:
-// sooner would only mean to be refused by the next.
-func (l *Limiter) refuse(by string, after int64, spent []string) *exchange.Refusal {
-	f := &exchange.Refusal{
-		Kind:   exchange.RateLimit,
-		Policy: l.name,
-		Reason: exchange.RateLimited,
-		Detail: fmt.Sprintf("%s is spent; the next request passes in %d s", l.rate, after),
-		Line:   l.line,
-		// As the RateLimit-Policy field calls them
-		// (draft-ietf-httpapi-ratelimit-headers-10, "Quota Exceeded").
-		Spent:  spent,
-		Header: http.Header{"Retry-After": {strconv.FormatInt(after, 10)}},
+// announce tells of the limit, unless only a service knows it.
+func (l *Limiter) announce(record *exchange.Record) {
+	if l.remote == nil || !l.remote.isService() {
+		l.fields.announce(record)
 	}
-	if by != "" {
-		f.Note = f.Detail + ", counted by " + by
-	}
-	return f
 }
