@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -29,8 +30,21 @@ type Config struct {
 	// Abort is an answer in place of the call. Default: none.
 	Abort Abort `yaml:"abort,omitempty"`
 
+	// Body is what happens to the body of the answer, also to that of Abort.
+	// Default: nothing.
+	Body Body `yaml:"body,omitempty"`
+
+	// ByHeader lets requests say in header fields what is to break them, in
+	// place of Delay, Abort and Body. Percent is then the largest share that they
+	// can ask for. Default: the fields have no meaning.
+	ByHeader *ByHeader `yaml:"byHeader,omitempty"`
+
 	// When narrows the requests. Default: all.
 	When When `yaml:"when,omitempty"`
+
+	// AbortIf switches the fault off for good as soon as those requests fare
+	// worse than it says that the fault did not meet. Default: never.
+	AbortIf *exchange.SteadyState `yaml:"abortIf,omitempty"`
 
 	// MaxDuration is when the fault switches itself off. 1s to 24h;
 	// default 10m.
@@ -41,11 +55,22 @@ type Config struct {
 	Seed int64 `yaml:"seed,omitempty"`
 }
 
-// Delay is Fixed, and up to Jitter more or less, drawn evenly.
+// Delay is a wait, and how far it may differ.
 type Delay struct {
-	Fixed  time.Duration `yaml:"fixed,omitempty"`
+	// Fixed is the wait, or what waits are drawn around. At most 1h; default 0s.
+	Fixed time.Duration `yaml:"fixed,omitempty"`
+	// Jitter is how much more or less it is at most; with the distribution
+	// normal, the standard deviation. No wait is negative. At most 1h; default 0s.
 	Jitter time.Duration `yaml:"jitter,omitempty"`
+	// Distribution is uniform, the default, or normal.
+	Distribution string `yaml:"distribution,omitempty"`
 }
+
+// The words of Delay.Distribution.
+const (
+	uniform = "uniform"
+	normal  = "normal"
+)
 
 // Abort is exactly one of these, or nothing.
 type Abort struct {
@@ -54,21 +79,41 @@ type Abort struct {
 	// GRPC is the name of a gRPC status, such as UNAVAILABLE. It breaks gRPC
 	// calls only.
 	GRPC string `yaml:"grpc,omitempty" json:"grpc,omitempty"`
-	// Connection is reset: the connection breaks after the request was sent.
+	// Connection is reset: the connection to the upstream breaks after the request
+	// was sent, and a client that no retry helps gets 502; or blackhole: it stays, and no answer ever comes. The timeouts end that, or
+	// the end of the fault, which breaks the connection.
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 }
+
+// The words of Abort.Connection.
+const (
+	reset     = "reset"
+	blackhole = "blackhole"
+)
 
 // When is a conjunction: every key that is there must hold.
 type When struct {
 	// Methods: the request has one of them.
 	Methods []string `yaml:"methods,omitempty" json:"methods,omitempty"`
+	// Paths: the decoded path matches one of them. * stands for one segment or a
+	// part of one, ** for any number of segments.
+	Paths []string `yaml:"paths,omitempty" json:"paths,omitempty"`
 	// Headers: the request has each of these fields with this value; * is any.
 	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
+	// Principals: authn has found the subject to be one of these; * is any run
+	// of characters.
+	Principals []string `yaml:"principals,omitempty" json:"principals,omitempty"`
 }
 
 // SetDefaults fills c with what is not said.
 func (c *Config) SetDefaults() {
 	*c = Config{Line: c.Line, Percent: 100, MaxDuration: 10 * time.Minute}
+}
+
+// equal reports whether o says what c says, wherever it stands in the file.
+func (c Config) equal(o Config) bool {
+	c.Line, o.Line = 0, 0
+	return reflect.DeepEqual(c, o)
 }
 
 // The gRPC status codes by name
@@ -83,16 +128,41 @@ var grpcCodes = map[string]int{
 // Validate reports every problem with c.
 func (c *Config) Validate(report exchange.Report) {
 	exchange.Range(report, "percent", c.Percent, 0, 100)
-	exchange.Between(report, "delay.fixed", c.Delay.Fixed, 0, time.Hour)
-	exchange.Between(report, "delay.jitter", c.Delay.Jitter, 0, time.Hour)
+	c.Delay.validate(report)
 	exchange.Between(report, "maxDuration", c.MaxDuration, time.Second, 24*time.Hour)
 	c.Abort.validate(report)
-	exchange.Methods(report, "when.methods", c.When.Methods)
-	for name := range c.When.Headers {
+	c.Body.validate(report)
+	c.When.validate(report)
+	breaks := c.Delay != (Delay{}) || c.Abort != (Abort{}) || c.Body != (Body{})
+	switch {
+	case c.ByHeader != nil && breaks:
+		report("byHeader", "must stand without delay, abort and body: requests say what breaks them")
+	case c.ByHeader == nil && !breaks:
+		report("", "must have a delay, an abort, a body or byHeader")
+	}
+}
+
+func (d Delay) validate(report exchange.Report) {
+	exchange.Between(report, "delay.fixed", d.Fixed, 0, time.Hour)
+	exchange.Between(report, "delay.jitter", d.Jitter, 0, time.Hour)
+	if d.Distribution != "" {
+		exchange.OneOf(report, "delay.distribution", d.Distribution, uniform, normal)
+		if d.Jitter == 0 {
+			report("delay.distribution", "must have a jitter beside it")
+		}
+	}
+}
+
+func (w When) validate(report exchange.Report) {
+	exchange.Methods(report, "when.methods", w.Methods)
+	exchange.Paths(report, "when.paths", w.Paths)
+	for name := range w.Headers {
 		exchange.HeaderName(report, "when.headers."+name, name)
 	}
-	if c.Delay == (Delay{}) && c.Abort == (Abort{}) {
-		report("", "must have a delay or an abort")
+	for i, p := range w.Principals {
+		if p == "" {
+			report(fmt.Sprintf("when.principals[%d]", i), "must be a subject, such as alice or job:*")
+		}
 	}
 }
 
@@ -110,7 +180,7 @@ func (a Abort) validate(report exchange.Report) {
 	}
 	if a.Connection != "" {
 		kinds++
-		exchange.OneOf(report, "abort.connection", a.Connection, "reset")
+		exchange.OneOf(report, "abort.connection", a.Connection, reset, blackhole)
 	}
 	if kinds > 1 {
 		report("abort", "must be one of status, grpc and connection, got more")

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -62,5 +63,26 @@ func (d *draws) delay(delay Delay) time.Duration {
 	if delay.Jitter == 0 {
 		return delay.Fixed
 	}
-	return max(0, delay.Fixed+time.Duration((2*d.next()-1)*float64(delay.Jitter)))
+	off := 2*d.next() - 1
+	if delay.Distribution == normal {
+		off = d.normal()
+	}
+	return max(0, delay.Fixed+time.Duration(off*float64(delay.Jitter)))
+}
+
+// normal draws from the normal distribution around 0, of standard deviation 1
+// (Box, Muller: "A Note on the Generation of Random Normal Deviates", 1958). It
+// is never 9 or more.
+func (d *draws) normal() float64 {
+	far, around := 1-d.next(), d.next() // the logarithm of 0 is none
+	return math.Sqrt(-2*math.Log(far)) * math.Cos(2*math.Pi*around)
+}
+
+// gap draws how many follow in which nothing happens that happens to one in
+// percent of all.
+func (d *draws) gap(percent float64) int64 {
+	if percent >= 100 {
+		return 0
+	}
+	return int64(min(math.Log(1-d.next())/math.Log1p(-percent/100), 1<<62))
 }

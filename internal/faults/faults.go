@@ -18,8 +18,8 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// Header names, in a response, the faults that made or delayed it, so that
-// nobody hunts a ghost.
+// Header names, in a response, the faults that made or delayed it, or have its
+// body, so that nobody hunts a ghost.
 const Header = "X-Sidecar-Fault"
 
 // Named is a fault policy and its name in the policy file.
@@ -33,6 +33,7 @@ type Named struct {
 type Faults struct {
 	toggles *Switch
 	rules   []rule
+	asked   bool // some rule goes by what requests ask for
 }
 
 // New returns the faults that s has switched on among fs. They are drawn in
@@ -41,6 +42,7 @@ func New(s *Switch, fs []Named) *Faults {
 	f := &Faults{toggles: s}
 	for _, n := range fs {
 		f.rules = append(f.rules, newRule(n))
+		f.asked = f.asked || n.ByHeader != nil
 	}
 	return f
 }
@@ -52,6 +54,9 @@ func New(s *Switch, fs []Named) *Faults {
 // It fills in the Fault of the attempt and notes what it does on the record.
 // When nothing is switched on it costs one atomic load.
 func (f *Faults) Wrap(next http.RoundTripper) http.RoundTripper {
+	if f.asked {
+		next = unasked(next)
+	}
 	return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 		running := f.toggles.running.Load()
 		if running == nil {
@@ -68,16 +73,22 @@ func (f *Faults) Wrap(next http.RoundTripper) http.RoundTripper {
 // hit is a fault that was drawn for an attempt.
 type hit struct {
 	*rule
+	run   *run
 	delay time.Duration
 	abort Abort
+	body  Body
+	draws draws // what follows
+	acted bool  // it has done something
 }
 
-func (h hit) aborts() bool { return h.abort != (Abort{}) }
+func (h *hit) aborts() bool { return h.abort != (Abort{}) }
+
+// stops reports whether h does something to the call itself.
+func (h *hit) stops() bool { return h.delay > 0 || h.aborts() }
 
 // draw returns the faults that break the attempt r, in order.
 func (f *Faults) draw(r *http.Request, running map[string]*run) []hit {
 	var hits []hit
-	var draws draws
 	now := time.Now()
 	for i := range f.rules {
 		rule := &f.rules[i]
@@ -89,27 +100,37 @@ func (f *Faults) draw(r *http.Request, running map[string]*run) []hit {
 			f.toggles.refresh()
 			continue
 		}
-		settings := rule.under(run)
-		if !settings.when.match(r) || settings.abort.GRPC != "" && !exchange.IsGRPC(r) {
-			continue
-		}
-		draws.start(rule.seed, rule.name, r)
-		if !draws.below(settings.percent) {
-			continue
-		}
-		h := hit{rule: rule, delay: draws.delay(settings.delay), abort: settings.abort}
-		if h.delay == 0 && !h.aborts() {
+		h, ok := rule.draw(r, run)
+		if !ok {
 			continue
 		}
 		if rule.shadow {
 			h.noteShadow(r)
 			continue
 		}
-		run.injected.Add(1)
 		hits = append(hits, h)
 		if h.aborts() {
 			break
 		}
 	}
 	return hits
+}
+
+// draw returns what r does to the attempt req while run says so.
+func (r *rule) draw(req *http.Request, run *run) (h hit, ok bool) {
+	settings := r.under(run)
+	if !settings.when.match(req) || settings.abort.GRPC != "" && !exchange.IsGRPC(req) {
+		return h, false
+	}
+	h = hit{rule: r, run: run, abort: settings.abort, body: settings.body}
+	h.draws.start(r.seed, r.name, req)
+	switch {
+	case r.asked != nil:
+		h.delay, h.abort, h.body = r.asked.asked(req, settings.percent, &h.draws)
+	case h.draws.below(settings.percent):
+		h.delay = h.draws.delay(settings.delay)
+	default:
+		return h, false
+	}
+	return h, h.stops() || h.body != (Body{})
 }

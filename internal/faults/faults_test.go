@@ -224,12 +224,18 @@ func TestWhenNarrowsTheRequests(t *testing.T) {
 		{"any value", When{Headers: map[string]string{"X-Chaos": "*"}}, true},
 		{"any value of an absent field", When{Headers: map[string]string{"X-Other": "*"}}, false},
 		{"the host", When{Headers: map[string]string{"host": "example.com"}}, true},
+		{"the path", When{Paths: []string{"/other", "/v1/*/items"}}, true},
+		{"another path", When{Paths: []string{"/v1/*"}}, false},
+		{"who it is", When{Principals: []string{"bob", "job:*"}}, true},
+		{"who it is not", When{Principals: []string{"bob"}}, false},
 		{"all must hold", When{Methods: []string{"POST"}, Headers: map[string]string{"X-Chaos": "1", "X-Other": "*"}}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := call("id", 1)
 			a.Header["X-Chaos"] = []string{"0", "1"}
+			a.record.Path = "/v1/orders/items"
+			a.record.Identify(&exchange.Principal{Subject: "job:night"})
 			f := policy("chaos", func(c *Config) { c.Abort.Status, c.When = 503, tt.when })
 			resp, _ := a.send(t, on(t, f), &upstream{})
 			if got := resp.StatusCode == 503; got != tt.hit {
@@ -359,9 +365,21 @@ func BenchmarkWrap(b *testing.B) {
 			}
 		}
 	}
+	parallel := func(b *testing.B) {
+		rt := New(s, []Named{half}).Wrap(next)
+		b.ReportAllocs()
+		b.SetParallelism(2)
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				_, _ = rt.RoundTrip(a.Request)
+			}
+		})
+	}
 	b.Run("off", run)
+	b.Run("off/parallel", parallel)
 	if _, err := s.On("chaos", Toggle{}, by("ann")); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("on", run)
+	b.Run("on/parallel", parallel)
 }

@@ -13,6 +13,7 @@ type rule struct {
 	line   int
 	seed   int64
 	shadow bool // what is drawn is noted, and not done
+	asked  *ByHeader
 	settings
 }
 
@@ -21,11 +22,15 @@ type settings struct {
 	percent float64
 	delay   Delay
 	abort   Abort
+	body    Body
 	when    condition
 }
 
 func newRule(n Named) rule {
-	return rule{n.Name, n.Line, n.Seed, n.Mode == exchange.ModeShadow, settings{n.Percent, n.Delay, n.Abort, newCondition(n.When)}}
+	return rule{
+		name: n.Name, line: n.Line, seed: n.Seed, shadow: n.Mode == exchange.ModeShadow, asked: n.ByHeader,
+		settings: settings{n.Percent, n.Delay, n.Abort, n.Body, newCondition(n.When)},
+	}
 }
 
 // under returns the settings of r as run changes them.
@@ -41,6 +46,9 @@ func (r *rule) under(run *run) settings {
 		if t.Abort != nil {
 			s.abort = *t.Abort
 		}
+		if t.Body != nil {
+			s.body = *t.Body
+		}
 		if t.When != nil {
 			s.when = run.when
 		}
@@ -50,14 +58,19 @@ func (r *rule) under(run *run) settings {
 
 // condition is a When made ready for matching.
 type condition struct {
-	methods []string
-	fields  []field
+	methods    []string
+	paths      []exchange.PathGlob
+	fields     []field
+	principals exchange.Wildcards
 }
 
 type field struct{ name, value string } // the name in canonical form
 
 func newCondition(w When) condition {
-	c := condition{methods: w.Methods}
+	c := condition{methods: w.Methods, principals: exchange.NewWildcards(w.Principals)}
+	for _, pattern := range w.Paths {
+		c.paths = append(c.paths, exchange.NewPathGlob(pattern))
+	}
 	for name, value := range w.Headers {
 		c.fields = append(c.fields, field{http.CanonicalHeaderKey(name), value})
 	}
@@ -73,7 +86,18 @@ func (c *condition) match(r *http.Request) bool {
 			return false
 		}
 	}
-	return true
+	return (c.paths == nil || c.matchPath(r)) && (c.principals == nil || c.matchPrincipal(r))
+}
+
+// matchPath asks the record: in r the path stands as the client spelled it.
+func (c *condition) matchPath(r *http.Request) bool {
+	path := exchange.From(r.Context()).Path
+	return slices.ContainsFunc(c.paths, func(p exchange.PathGlob) bool { return p.Match(path) })
+}
+
+func (c *condition) matchPrincipal(r *http.Request) bool {
+	p := exchange.From(r.Context()).Principal()
+	return p != nil && c.principals.Match(p.Subject)
 }
 
 func (f field) match(r *http.Request) bool {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -47,7 +48,18 @@ type fault struct {
 	config   Config
 	since    time.Time      // when the file was first seen to enable it; zero if it does not
 	word     *word          // an operator's; nil: the file's stands
+	term     *term          // while it is on
+	guard    *guard         // nil: no abortIf
 	injected *atomic.Uint64 // attempts
+}
+
+// term is the time for which a fault is on by somebody's word, or the file's.
+// What is held up by the fault goes on when it ends.
+type term struct {
+	word    *word
+	expires time.Time
+	over    context.Context
+	end     context.CancelFunc
 }
 
 // word is what an operator said last.
@@ -56,6 +68,8 @@ type word struct {
 	toggle  Toggle
 	expires time.Time
 	who     exchange.Who
+
+	injected atomic.Uint64 // attempts, by this word
 }
 
 // run is a fault that is on.
@@ -64,6 +78,26 @@ type run struct {
 	toggle   *Toggle // nil: as the policy says
 	when     condition
 	injected *atomic.Uint64
+	word     *word           // nil: the file's
+	over     <-chan struct{} // closed when it ends, however
+	guard    *guard          // nil: no abortIf
+}
+
+// count counts an attempt that is broken.
+func (r *run) count() {
+	r.injected.Add(1)
+	if r.word != nil {
+		r.word.injected.Add(1)
+	}
+}
+
+func (r *run) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // NewSwitch returns a Switch that knows no fault yet. tell hears of every
@@ -79,7 +113,8 @@ func NewSwitch(tell func(exchange.Event) error) *Switch {
 // Sync tells s which faults the policy names from now on. A fault that the
 // file enables runs from when it was first seen so; a reload does not restart
 // it. One that was disabled, or absent, and is enabled now starts anew, unless
-// an operator's toggle is running. One that is absent is forgotten.
+// an operator's toggle is running. One that is absent is forgotten. Of one that
+// has changed, what it holds up goes on, and a Hold is over.
 func (s *Switch) Sync(fs []Named) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -91,6 +126,10 @@ func (s *Switch) Sync(fs []Named) {
 		f := s.faults[n.Name]
 		if f == nil {
 			f = &fault{injected: new(atomic.Uint64)}
+		}
+		f.guard = newGuard(n.AbortIf, f.guard)
+		if !f.config.equal(n.Config) {
+			f.stop()
 		}
 		f.config = n.Config
 		switch {
@@ -104,6 +143,11 @@ func (s *Switch) Sync(fs []Named) {
 		}
 		known[n.Name] = f
 	}
+	for name, f := range s.faults {
+		if known[name] == nil {
+			f.stop()
+		}
+	}
 	s.faults = known
 	s.publish(now)
 }
@@ -112,17 +156,22 @@ func (s *Switch) Sync(fs []Named) {
 // is ErrUnknown or ErrDisabled, or says which field of t is wrong, or is tell's.
 func (s *Switch) On(name string, t Toggle, who exchange.Who) (Status, error) {
 	return s.change(name, who, func(f fault, now time.Time) (*word, error) {
-		if f.config.Mode == exchange.ModeDisabled {
-			return nil, ErrDisabled
-		}
-		if t.Duration == 0 {
-			t.Duration = f.config.MaxDuration
-		}
-		if err := t.validate(f.config); err != nil {
-			return nil, err
-		}
-		return &word{on: true, toggle: t.clone(), expires: now.Add(t.Duration), who: who}, nil
+		return f.switchedOn(t, who, now)
 	})
+}
+
+// switchedOn returns the word that switches f on.
+func (f *fault) switchedOn(t Toggle, who exchange.Who, now time.Time) (*word, error) {
+	if f.config.Mode == exchange.ModeDisabled {
+		return nil, ErrDisabled
+	}
+	if t.Duration == 0 {
+		t.Duration = f.config.MaxDuration
+	}
+	if err := t.validate(f.config); err != nil {
+		return nil, err
+	}
+	return &word{on: true, toggle: t.clone(), expires: now.Add(t.Duration), who: who}, nil
 }
 
 // Off switches a fault off until it is switched on again, even one that the
@@ -218,9 +267,10 @@ func (s *Switch) publish(now time.Time) {
 	running := map[string]*run{}
 	for name, f := range s.faults {
 		if !f.active(now) {
+			f.stop()
 			continue
 		}
-		r := &run{expires: f.expires(), injected: f.injected}
+		r := &run{expires: f.expires(), injected: f.injected, word: f.word, over: f.start(), guard: f.guard}
 		if f.word != nil {
 			r.toggle = &f.word.toggle
 			if w := r.toggle.When; w != nil {
@@ -234,6 +284,26 @@ func (s *Switch) publish(now time.Time) {
 		return
 	}
 	s.running.Store(&running)
+}
+
+// start returns what is closed when the time ends for which f is on now.
+func (f *fault) start() <-chan struct{} {
+	if t := f.term; t == nil || t.word != f.word || !t.expires.Equal(f.expires()) {
+		f.stop()
+		f.term = &term{word: f.word, expires: f.expires()}
+		f.term.over, f.term.end = context.WithDeadline(context.Background(), f.expires())
+		if f.guard != nil {
+			f.guard.reset()
+		}
+	}
+	return f.term.over.Done()
+}
+
+func (f *fault) stop() {
+	if f.term != nil {
+		f.term.end()
+		f.term = nil
+	}
 }
 
 // expires returns when f stops, or the zero time if it does not run.
@@ -269,6 +339,7 @@ func (f *fault) status(name string, now time.Time) Status {
 	if s.Active {
 		s.ExpiresAt = f.expires()
 	}
-	s.Percent, s.Delay, s.Abort, s.When = c.Percent, c.Delay, c.Abort, c.When.clone()
+	s.Percent, s.Delay, s.Abort, s.Body, s.When = c.Percent, c.Delay, c.Abort, c.Body, c.When.clone()
+	s.ByHeader = c.ByHeader != nil
 	return s
 }

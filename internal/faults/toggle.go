@@ -6,21 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 // Toggle is how an operator wants a fault while it is switched on. What is nil
 // stays as the policy says.
 type Toggle struct {
-	Percent *float64
-	Delay   *Delay
-	Abort   *Abort
-	When    *When
+	// Percent is the share of attempts that are broken.
+	Percent *float64 `yaml:"percent,omitempty"`
+	// Delay is a wait before the call.
+	Delay *Delay `yaml:"delay,omitempty"`
+	// Abort is an answer in place of the call.
+	Abort *Abort `yaml:"abort,omitempty"`
+	// Body is what happens to the body of the answer.
+	Body *Body `yaml:"body,omitempty"`
+	// When narrows the requests.
+	When *When `yaml:"when,omitempty"`
 
 	// Duration is 1s to the policy's maxDuration; 0 is all of that.
-	Duration time.Duration
+	Duration time.Duration `yaml:"-"`
 }
 
 // Status is one fault as it is now: what breaks when it is active, or would if
@@ -33,7 +42,10 @@ type Status struct {
 	Percent float64 `json:"percent"`
 	Delay   Delay   `json:"delay,omitzero"`
 	Abort   Abort   `json:"abort,omitzero"`
-	When    When    `json:"when,omitzero"`
+	Body    Body    `json:"body,omitzero"`
+	// ByHeader: requests say what breaks them.
+	ByHeader bool `json:"byHeader,omitempty"`
+	When     When `json:"when,omitzero"`
 
 	// ExpiresAt is when it switches itself off; zero when it is not active.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
@@ -60,6 +72,12 @@ func (s *Status) detail() string {
 	if s.Abort != (Abort{}) {
 		words = append(words, "abort "+s.Abort.String())
 	}
+	if s.Body != (Body{}) {
+		words = append(words, "body "+s.Body.String())
+	}
+	if s.ByHeader {
+		words = append(words, "as requests ask")
+	}
 	return strings.Join(append(words, "until "+s.ExpiresAt.UTC().Format(time.RFC3339)), ", ")
 }
 
@@ -73,6 +91,9 @@ func (t *Toggle) over(c Config) Config {
 	}
 	if t.Abort != nil {
 		c.Abort = *t.Abort
+	}
+	if t.Body != nil {
+		c.Body = *t.Body
 	}
 	if t.When != nil {
 		c.When = *t.When
@@ -99,7 +120,8 @@ func (t *Toggle) validate(c Config) error {
 
 // clone returns a copy that shares nothing with t.
 func (t *Toggle) clone() Toggle {
-	c := Toggle{Percent: clone(t.Percent), Delay: clone(t.Delay), Abort: clone(t.Abort), When: clone(t.When), Duration: t.Duration}
+	c := *t
+	c.Percent, c.Delay, c.Abort, c.Body, c.When = clone(t.Percent), clone(t.Delay), clone(t.Abort), clone(t.Body), clone(t.When)
 	if c.When != nil {
 		*c.When = c.When.clone()
 	}
@@ -115,7 +137,10 @@ func clone[T any](p *T) *T {
 }
 
 func (w When) clone() When {
-	return When{Methods: slices.Clone(w.Methods), Headers: maps.Clone(w.Headers)}
+	return When{
+		Methods: slices.Clone(w.Methods), Paths: slices.Clone(w.Paths),
+		Headers: maps.Clone(w.Headers), Principals: slices.Clone(w.Principals),
+	}
 }
 
 // String returns d as people write it.
@@ -123,25 +148,27 @@ func (d Delay) String() string {
 	if d.Jitter == 0 {
 		return d.Fixed.String()
 	}
-	return fmt.Sprintf("%v +- %v", d.Fixed, d.Jitter)
+	return strings.TrimSpace(fmt.Sprintf("%v +- %v %s", d.Fixed, d.Jitter, d.Distribution))
 }
 
 type toggleJSON struct {
 	Percent  *float64 `json:"percent,omitempty"`
 	Delay    *Delay   `json:"delay,omitempty"`
 	Abort    *Abort   `json:"abort,omitempty"`
+	Body     *Body    `json:"body,omitempty"`
 	When     *When    `json:"when,omitempty"`
 	Duration string   `json:"duration,omitempty"`
 }
 
 type delayJSON struct {
-	Fixed  string `json:"fixed,omitempty"`
-	Jitter string `json:"jitter,omitempty"`
+	Fixed        string `json:"fixed,omitempty"`
+	Jitter       string `json:"jitter,omitempty"`
+	Distribution string `json:"distribution,omitempty"`
 }
 
 // MarshalJSON writes the duration as in the policy file: "5m0s".
 func (t Toggle) MarshalJSON() ([]byte, error) {
-	return json.Marshal(toggleJSON{t.Percent, t.Delay, t.Abort, t.When, text(t.Duration)})
+	return json.Marshal(toggleJSON{t.Percent, t.Delay, t.Abort, t.Body, t.When, text(t.Duration)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and refuses unknown keys.
@@ -154,13 +181,13 @@ func (t *Toggle) UnmarshalJSON(data []byte) error {
 	if err == nil && duration == 0 && j.Duration != "" {
 		err = errors.New("duration: must be at least 1s, got 0s") // it is not the same as nothing said
 	}
-	*t = Toggle{j.Percent, j.Delay, j.Abort, j.When, duration}
+	*t = Toggle{j.Percent, j.Delay, j.Abort, j.Body, j.When, duration}
 	return err
 }
 
 // MarshalJSON writes the durations as in the policy file: "300ms".
 func (d Delay) MarshalJSON() ([]byte, error) {
-	return json.Marshal(delayJSON{text(d.Fixed), text(d.Jitter)})
+	return json.Marshal(delayJSON{text(d.Fixed), text(d.Jitter), d.Distribution})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and refuses unknown keys.
@@ -172,6 +199,7 @@ func (d *Delay) UnmarshalJSON(data []byte) error {
 	var errs [2]error
 	d.Fixed, errs[0] = parse("delay.fixed", j.Fixed)
 	d.Jitter, errs[1] = parse("delay.jitter", j.Jitter)
+	d.Distribution = j.Distribution
 	return errors.Join(errs[:]...)
 }
 
@@ -199,4 +227,15 @@ func parse(field, text string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s: must be a duration such as 300ms or 5m, got %q", field, text)
 	}
 	return d, nil
+}
+
+// Validate reports every problem with t that shows without the policy that it
+// changes.
+func (t *Toggle) Validate(report exchange.Report) {
+	var c Config
+	c.SetDefaults()
+	// What t does not take away, the policy may have.
+	c.Delay.Fixed, c.Abort.Status, c.Body.TruncateAfter = time.Second, http.StatusServiceUnavailable, 1
+	changed := t.over(c)
+	changed.Validate(report)
 }
