@@ -106,7 +106,7 @@ func mediaSchemas(doc *openapi3.T) (map[*openapi3.MediaType]*schema, error) {
 			}
 		}
 	}
-	compiled, err := newCopies(tree, draft, what)
+	compiled, err := newCopies(source{tree, place, draft, newLibrary(tree, nil)}, what)
 	for _, s := range all {
 		s.copies = compiled
 	}

@@ -13,6 +13,7 @@ import (
 // is for one check. They are safe for concurrent use.
 type copies struct {
 	compile func() (*compiled, error)
+	rules   map[string]*rule // of the schemas; for any number of checks at once
 	ready   chan *compiled
 	spare   chan struct{} // may still be compiled
 }
@@ -21,6 +22,7 @@ type copies struct {
 type compiled struct {
 	meter   meter
 	schemas map[string]twice
+	rules   map[string]*rule
 }
 
 // twice is one schema.
@@ -29,16 +31,25 @@ type twice struct {
 	not   *jsonschema.Schema // its contrary, which keeps no errors
 }
 
-// newCopies compiles the schemas at the JSON Pointers in doc, which are of that
-// draft unless they say another. what names them where one is wrong.
-func newCopies(doc any, draft *jsonschema.Draft, what map[string]string) (*copies, error) {
+// source is a document with schemas.
+type source struct {
+	doc   any
+	place string            // its URL
+	draft *jsonschema.Draft // that they are of unless they say another
+	files *library          // that they refer to
+}
+
+// newCopies compiles the schemas at the JSON Pointers in s. what names them
+// where one is wrong.
+func newCopies(s source, what map[string]string) (*copies, error) {
 	n := runtime.GOMAXPROCS(0)
 	cs := &copies{ready: make(chan *compiled, n), spare: make(chan struct{}, n)}
-	cs.compile = func() (*compiled, error) { return compile(doc, draft, what) }
+	cs.compile = func() (*compiled, error) { return s.compile(what) }
 	first, err := cs.compile()
 	if err != nil {
 		return nil, err
 	}
+	cs.rules = first.rules
 	cs.ready <- first
 	for range n - 1 {
 		cs.spare <- struct{}{}
@@ -63,26 +74,37 @@ func (cs *copies) take() (*compiled, error) {
 
 func (cs *copies) put(c *compiled) { cs.ready <- c }
 
-func compile(doc any, draft *jsonschema.Draft, what map[string]string) (*compiled, error) {
-	c, err := newCompiler(doc, draft)
+func (s source) compile(what map[string]string) (*compiled, error) {
+	c, err := s.compiler()
 	if err != nil {
 		return nil, err
 	}
 	out := &compiled{schemas: map[string]twice{}}
 	begin := out.meter.watch(c)
 	for pointer, name := range what {
-		var s twice
-		at := place + "#" + (&url.URL{Fragment: pointer}).EscapedFragment()
-		if s.tells, err = c.Compile(at); err == nil {
-			s.not, err = contrary(c, at)
+		var both twice
+		at := s.place + "#" + (&url.URL{Fragment: pointer}).EscapedFragment()
+		if both.tells, err = c.Compile(at); err == nil {
+			both.not, err = contrary(c, at)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%smust hold a JSON Schema: %s", name, compileProblem(err))
 		}
-		out.schemas[pointer] = s
+		out.schemas[pointer] = both
 	}
+	out.setRules() // before the formats are the meter's
 	begin()
 	return out, nil
+}
+
+// setRules makes the rules of all schemas.
+func (c *compiled) setRules() {
+	c.rules = map[string]*rule{}
+	rs := rules{}
+	for pointer, both := range c.schemas {
+		c.rules[pointer] = rs.of(both.tells)
+	}
+	rs.breakCircles()
 }
 
 // contrary returns the schema of what does not fit the one at the URL at.
@@ -94,13 +116,12 @@ func contrary(c *jsonschema.Compiler, at string) (*jsonschema.Schema, error) {
 	return c.Compile(name)
 }
 
-// newCompiler returns one for doc.
-func newCompiler(doc any, draft *jsonschema.Draft) (*jsonschema.Compiler, error) {
+func (s source) compiler() (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(draft)
-	c.UseLoader(notLoading(doc))
+	c.DefaultDraft(s.draft)
+	c.UseLoader(s.files)
 	c.AssertFormat()
-	if err := c.AddResource(place, doc); err != nil {
+	if err := c.AddResource(s.place, s.doc); err != nil {
 		return nil, fmt.Errorf("must hold a JSON Schema: %s", compileProblem(err))
 	}
 	return c, nil

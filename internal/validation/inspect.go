@@ -118,6 +118,9 @@ const perToken = 256
 
 // fit returns where data, as it was scanned, does not fit the schemas.
 func (i *inspection) fit(data []byte, scan *scanner, s *share) *exchange.Refusal {
+	if !slices.ContainsFunc(i.schemas, func(s *schema) bool { return !s.surely(data, scan.count) }) {
+		return nil
+	}
 	if !s.take(int64(scan.count)*perToken + int64(len(data))) {
 		return i.full()
 	}

@@ -42,6 +42,9 @@ func (s *scanner) scan() error {
 	if at := invalidUTF8(s.data); at >= 0 {
 		return fmt.Errorf("byte %d is not UTF-8", at)
 	}
+	if s.unique {
+		s.names = make([][]byte, 0, few)
+	}
 	if err := s.value(1); err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package validation
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -12,8 +10,8 @@ import (
 	"sidecar/internal/exchange"
 )
 
-// place is what a schema is called within itself. It is nowhere: what it names
-// relative to itself is not to be found.
+// place is what a document is called within itself that is nowhere: what it
+// names relative to itself is not to be found.
 const place = "schema:///this"
 
 // schema says what JSON values must be. It is safe for concurrent use.
@@ -22,42 +20,24 @@ type schema struct {
 	pointer string
 }
 
-// newSchema returns the JSON Schema in data.
-func newSchema(data []byte) (*schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+// loadSchema returns the JSON Schema in the file called name, with those that
+// it refers to.
+func loadSchema(name string, read func(name string) ([]byte, error)) (*schema, error) {
+	data, err := read(name)
 	if err != nil {
-		return nil, fmt.Errorf("must be JSON: %w", err)
+		return nil, err
 	}
-	switch doc.(type) {
-	case map[string]any, bool:
-	default:
-		return nil, errors.New("must be a JSON Schema: an object, or a boolean")
+	doc, err := parseSchema(data)
+	if err != nil {
+		return nil, err
 	}
-	all, err := newCopies(doc, jsonschema.Draft2020, map[string]string{"": ""})
+	d := source{doc: doc, place: placeOf(name), draft: jsonschema.Draft2020, files: newLibrary(doc, read)}
+	all, err := newCopies(d, map[string]string{"": ""})
+	d.files.read = nil // later copies are compiled from what is there
 	if err != nil {
 		return nil, err
 	}
 	return &schema{copies: all}, nil
-}
-
-// nothing loads no file and asks no network.
-type nothing struct {
-	draft string // that the document says it is of, which would be loaded if it is not known
-}
-
-// notLoading returns nothing for doc.
-func notLoading(doc any) nothing {
-	node, _ := doc.(map[string]any)
-	draft, _ := node["$schema"].(string)
-	draft, _, _ = strings.Cut(draft, "#")
-	return nothing{draft}
-}
-
-func (n nothing) Load(url string) (any, error) {
-	if url == n.draft {
-		return nil, fmt.Errorf("$schema must be draft-04, draft-06, draft-07, 2019-09 or 2020-12, got %q", url)
-	}
-	return nil, fmt.Errorf("%s is another file; put what is referred to under $defs", strings.TrimPrefix(url, "schema:///"))
 }
 
 // compileProblem returns what a compiler says, in one line and without the
@@ -78,7 +58,7 @@ func compileProblem(err error) string {
 	if errors.As(err, &load) {
 		err = load.Err
 	}
-	return strings.ReplaceAll(line(err), place, "")
+	return strings.NewReplacer(place, "", here, "", root, "/").Replace(line(err))
 }
 
 // document is a JSON value, and what is known of it.
@@ -119,7 +99,7 @@ func (s *schema) check(d document, b *Buffers, all *findings) error {
 
 // violation returns what is wrong, and where in the schema that is said.
 func violation(e *jsonschema.ValidationError) (v exchange.Violation, at string) {
-	at = strings.TrimPrefix(e.SchemaURL, place)
+	at = strings.NewReplacer(place, "", here, "", root, "/").Replace(e.SchemaURL)
 	at = strings.Join(append([]string{at}, e.ErrorKind.KeywordPath()...), "/")
 	return exchange.Violation{Pointer: new(pointer(e.InstanceLocation)), Detail: expected(e.ErrorKind)}, at
 }

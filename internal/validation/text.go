@@ -31,6 +31,9 @@ func (v *Validation) textProblem(text string, s *schema) string {
 	if err := scan.scan(); err != nil {
 		return "cannot be accepted: " + err.Error()
 	}
+	if s.surely(scan.data, scan.count) {
+		return ""
+	}
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil { // the scan would have said it
 		return "must be JSON"

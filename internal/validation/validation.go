@@ -49,11 +49,8 @@ func New(name string, c Config, readFile func(string) ([]byte, error), buffers *
 		return v, nil
 	}
 	if c.JSONSchema != "" {
-		data, err := readFile(c.JSONSchema)
-		if err == nil {
-			v.schema, err = newSchema(data)
-		}
-		if err != nil {
+		var err error
+		if v.schema, err = loadSchema(c.JSONSchema, readFile); err != nil {
 			return nil, &exchange.FieldError{Field: "jsonSchema", Problem: err.Error()}
 		}
 	}
