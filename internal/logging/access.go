@@ -2,10 +2,11 @@ package logging
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -13,7 +14,8 @@ import (
 // Begin does nothing: a request is told when it has ended.
 func (l *Log) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
-// End writes the line of the request.
+// End writes the line of the request. It waits for nobody, and in JSON it
+// allocates nothing unless the level is debug.
 func (l *Log) End(ctx context.Context, r *exchange.Record) {
 	level := slog.LevelInfo
 	if r.Reason == exchange.InternalError {
@@ -23,97 +25,94 @@ func (l *Log) End(ctx context.Context, r *exchange.Record) {
 	if s.access == "none" || level < s.level {
 		return
 	}
-	notes := notable(r.Decisions())
-	if s.access == "errors" && r.Status < 400 && r.Reason == "" && notes == nil {
+	said := r.Decisions()
+	if !notable(said) {
+		said = nil
+	}
+	if s.access == "errors" && r.Status < 400 && r.Reason == "" && said == nil {
 		return
 	}
-	line := slog.NewRecord(r.Start.Add(r.Took), level, "request", 0)
-	var room [20]slog.Attr // for every field there is
-	line.AddAttrs(s.fields(room[:0], r, notes)...)
-	_ = l.handler.Handle(ctx, line) // a log that cannot be written has nobody to tell
+	at := r.Start.Add(r.Took)
+	if s.text {
+		var room [20]slog.Attr // for every field there is
+		gathered := textLine{attrs: room[:0]}
+		s.tell(&gathered, r, said)
+		line := slog.NewRecord(at, level, requestLine, 0)
+		line.AddAttrs(gathered.attrs...)
+		_ = l.handler.Handle(ctx, line) // a log that cannot be written has nobody to tell
+		return
+	}
+	line := l.lines.begin(at, level)
+	s.tell(line, r, said)
+	l.lines.end(line, l.out.request)
 }
 
-// fields appends the fields of r's line to attrs, in the order that the
-// package comment gives.
-func (s *settings) fields(attrs []slog.Attr, r *exchange.Record, notes []note) []slog.Attr {
-	add := func(a slog.Attr) { attrs = append(attrs, a) }
-	addIf := func(key, value string) {
+// requestLine is what the line of a request is called.
+const requestLine = "request"
+
+// fields is the line of a request in one of the formats. It takes them in the
+// order in which they are to stand.
+type fields interface {
+	text(key, value string)
+	number(key string, n int64)
+	millis(key string, d time.Duration)
+	address(key string, a netip.Addr)
+	decisions(key string, ds []exchange.Decision) // the notable ones of ds
+	header(key string, h map[string][]string)
+}
+
+// tell gives l the fields of r, in the order that the package comment gives.
+// said is nil when there is nothing notable in it.
+func (s *settings) tell(l fields, r *exchange.Record, said []exchange.Decision) {
+	textIf := func(key, value string) {
 		if value != "" {
-			add(slog.String(key, value))
+			l.text(key, value)
 		}
 	}
-	add(slog.String("request_id", r.ID))
-	addIf("trace_id", r.TraceID)
-	add(slog.String("method", r.Method))
-	add(slog.String("path", r.Path))
-	add(slog.String("host", r.Host))
-	add(slog.String("proto", r.Proto))
-	add(slog.String("route", r.Route))
-	addIf("upstream", r.Upstream)
-	add(slog.Int("status", r.Status))
-	addIf("reason", string(r.Reason))
-	add(slog.Int64("bytes_in", r.BytesIn))
-	add(slog.Int64("bytes_out", r.BytesOut))
-	add(slog.Float64("duration_ms", float64(r.Took.Microseconds())/1e3))
+	l.text("request_id", r.ID)
+	textIf("trace_id", r.TraceID)
+	l.text("method", r.Method)
+	l.text("path", r.Path)
+	l.text("host", r.Host)
+	l.text("proto", r.Proto)
+	l.text("route", r.Route)
+	textIf("upstream", r.Upstream)
+	l.number("status", int64(r.Status))
+	textIf("reason", string(r.Reason))
+	l.number("bytes_in", r.BytesIn)
+	l.number("bytes_out", r.BytesOut)
+	l.millis("duration_ms", r.Took)
 	attempts := r.Attempts()
 	if attempts > 0 {
-		add(slog.Float64("upstream_ms", float64(r.UpstreamTook().Microseconds())/1e3))
+		l.millis("upstream_ms", r.UpstreamTook())
 	}
-	add(slog.Int("attempts", attempts))
+	l.number("attempts", int64(attempts))
 	if r.Client.IsValid() {
-		add(slog.String("client", r.Client.String()))
+		l.address("client", r.Client)
 	}
 	if p := r.Principal(); p != nil {
-		addIf("principal", p.Subject)
-		addIf("credential", p.By)
+		textIf("principal", p.Subject)
+		textIf("credential", p.By)
 	}
-	if notes != nil {
-		add(slog.Any("decisions", notes))
+	if said != nil {
+		l.decisions("decisions", said)
 	}
 	if s.level <= slog.LevelDebug {
-		add(slog.Any("headers", s.redacted(r.RequestHeader)))
+		l.header("headers", s.redacted(r.RequestHeader))
 	}
-	return attrs
 }
 
-// note is a decision as it is written. Its String is for the text format.
-type note struct {
-	Kind    string           `json:"kind"`
-	Policy  string           `json:"policy,omitempty"`
-	Outcome exchange.Outcome `json:"outcome"`
-	Reason  exchange.Reason  `json:"reason,omitempty"`
-	Rule    string           `json:"rule,omitempty"`
-	Detail  string           `json:"detail,omitempty"`
-	Line    int              `json:"line,omitempty"`
-}
+// milliseconds returns d as the log has it.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-func (n note) String() string {
-	s := n.Kind
-	if n.Policy != "" {
-		s += "/" + n.Policy
-	}
-	s += " " + string(n.Outcome)
-	if n.Reason != "" {
-		s += " " + string(n.Reason)
-	}
-	if n.Line != 0 {
-		s += fmt.Sprintf(" (line %d)", n.Line)
-	}
-	if n.Detail != "" {
-		s += ": " + n.Detail
-	}
-	return s
-}
-
-// notable returns those of ds that are more than a plain pass.
-func notable(ds []exchange.Decision) (notes []note) {
+// notable reports whether any of ds is more than a plain pass.
+func notable(ds []exchange.Decision) bool {
 	for i := range ds {
-		d := &ds[i]
-		if d.Notable() {
-			notes = append(notes, note{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule, d.Detail, d.Line})
+		if ds[i].Notable() {
+			return true
 		}
 	}
-	return notes
+	return false
 }
 
 // redacted returns a copy of h without its secrets. That a field was there is

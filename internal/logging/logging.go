@@ -24,7 +24,7 @@
 //	bytes_in
 //	bytes_out
 //	duration_ms  to the microsecond
-//	upstream_ms  ? of that, until upstream calls answered or failed
+//	upstream_ms  ? of that, until upstream calls answered or failed, summed up: hedges too
 //	attempts     upstream calls; 0 when a policy answered
 //	client       ? its address, as far as trusted proxies tell
 //	principal    ? the subject that authn found proven
@@ -40,16 +40,23 @@
 //
 // No token, cookie, query or body is written. At level debug header fields
 // are, except those that the policy redacts.
+//
+// Once it is started, lines are written in the background, in the order in
+// which they were said: those of requests at most 10 ms late, all others at
+// once. Nobody waits for whoever reads them. While that reader takes nothing, up
+// to 1 MiB of lines are kept, and what comes then is lost and counted; the line
+// "log lines lost" tells how many.
 package logging
 
 import (
+	"context"
 	"io"
 	"log"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -66,6 +73,8 @@ type Log struct {
 	settings atomic.Pointer[settings]
 	handler  *handler
 	logger   *slog.Logger
+	lines    jsonLines
+	out      *writer
 }
 
 // settings are a Config, read once.
@@ -76,14 +85,36 @@ type settings struct {
 	redact map[string]bool // by canonical name
 }
 
-// New returns a Log that writes to w as c says. Lines are not buffered: when
-// New's caller sees a line written, w has it.
+// New returns a Log that writes to w as c says. Until Start, and after Close,
+// lines are not buffered: when New's caller sees a line written, w has it.
 func New(w io.Writer, c Config) *Log {
-	l := &Log{}
+	l := &Log{out: newWriter(w)}
 	l.Apply(c)
-	l.handler = newHandler(&lockedWriter{w: w}, &l.settings)
+	l.handler = newHandler(l.out, &l.settings)
 	l.logger = slog.New(l.handler)
 	return l
+}
+
+// Start has lines written in the background from now on. It is called once;
+// whoever calls it must call Close.
+func (l *Log) Start() { l.out.start(l.lost) }
+
+// Close writes the lines that are left, and gives up when ctx ends.
+func (l *Log) Close(ctx context.Context) { l.out.close(ctx) }
+
+// Dropped returns how many lines were lost so far.
+func (l *Log) Dropped() uint64 { return l.out.dropped.Load() }
+
+// lost says that n lines were lost. The error is that of the writer, which has
+// no room for this one either.
+func (l *Log) lost(n uint64) error {
+	ctx := context.Background()
+	if !l.handler.Enabled(ctx, slog.LevelWarn) {
+		return nil
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines lost", 0)
+	line.AddAttrs(slog.Uint64("lines", n))
+	return l.handler.Handle(ctx, line)
 }
 
 // Apply makes c hold for every line from now on, also of loggers that were
@@ -111,19 +142,6 @@ func (l *Log) Logger() *slog.Logger { return l.logger }
 // badly, which is no news and which anybody can cause, at level debug.
 func (l *Log) ErrorLog() *log.Logger {
 	return slog.NewLogLogger(noiseFilter{l.handler}, slog.LevelWarn)
-}
-
-// lockedWriter keeps the lines of the two formats apart; each has a lock of
-// its own, and they share w.
-type lockedWriter struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
-}
-
-func (w *lockedWriter) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.w.Write(line)
 }
 
 // noise reports whether message, from net/http or httputil, is about a client

@@ -172,6 +172,11 @@ func TestErrorLogKeepsNoiseAtDebug(t *testing.T) {
 // Lines of both formats are written at once while a reload goes on; each
 // arrives whole.
 func TestLinesStayWhole(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { linesStayWhole(t, func(*Log) {}) })
+	t.Run("in the background", func(t *testing.T) { linesStayWhole(t, (*Log).Start) })
+}
+
+func linesStayWhole(t *testing.T, begin func(*Log)) {
 	var out bytes.Buffer
 	log := New(&out, defaults())
 	text := defaults()
@@ -179,6 +184,7 @@ func TestLinesStayWhole(t *testing.T) {
 	const writers, lines = 8, 50
 
 	var wg sync.WaitGroup
+	wg.Go(func() { begin(log) })
 	for range writers {
 		wg.Go(func() {
 			for range lines {
@@ -195,6 +201,7 @@ func TestLinesStayWhole(t *testing.T) {
 		}
 	})
 	wg.Wait()
+	log.Close(t.Context())
 
 	n := 0
 	for l := range strings.Lines(out.String()) {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 // environment is what those OTEL_* variables say that the libraries do not
@@ -14,6 +16,17 @@ type environment struct {
 	context bool   // traceparent and tracestate are read and written
 	baggage bool   // an untrusted peer's is dropped
 	sampler sampler
+}
+
+// foreign returns the fields that an untrusted peer's upstream does not see.
+func (e environment) foreign() (fields []exchange.Field) {
+	if e.context {
+		fields = append(fields, exchange.Field{Name: traceparentHeader}, exchange.Field{Name: tracestateHeader})
+	}
+	if e.baggage {
+		fields = append(fields, exchange.Field{Name: baggageHeader})
+	}
+	return fields
 }
 
 // readEnvironment reads the variables. What they say that cannot be followed

@@ -38,14 +38,11 @@ func (t *Tracing) callerOf(h http.Header) (caller, bool) {
 
 // drop keeps from the upstream what an untrusted peer says of its trace.
 func (t *Tracing) drop(r *exchange.Record) {
-	drop := func(name string, ours bool) {
-		if ours && r.RequestHeader[name] != nil {
-			r.Forward(exchange.Field{Name: name})
+	for i, field := range t.foreign {
+		if r.RequestHeader[field.Name] != nil {
+			r.Forward(t.foreign[i : i+1]...) // made once: one that is alone allocates nothing
 		}
 	}
-	drop(traceparentHeader, t.env.context)
-	drop(tracestateHeader, t.env.context)
-	drop(baggageHeader, t.env.baggage)
 }
 
 func (t *Tracing) begin(ctx context.Context, r *exchange.Record, id trace.TraceID, from caller, known bool) context.Context {
@@ -129,8 +126,14 @@ func (t *Tracing) End(ctx context.Context, r *exchange.Record) {
 	span.End(trace.WithTimestamp(r.Start.Add(r.Took)))
 }
 
-// broke reports whether a is a failure as its caller sees it.
-func broke(a *exchange.Attempt) bool { return a.Failure != nil || a.Status >= 400 }
+// broke reports whether a is a failure as its caller sees it: one that we gave
+// up, since another had answered, is none.
+func broke(a *exchange.Attempt) bool {
+	if a.Failure != nil {
+		return a.Failure.Kind != exchange.FailedCancelled
+	}
+	return a.Status >= 400
+}
 
 // failed reports whether r is a failure of the service or of ours: 5xx, or an
 // answer that broke off for such a reason. What a client did wrong is none.

@@ -267,6 +267,31 @@ func TestARequestThatIsNotTracedAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestAStrangersTraceIsDroppedWithoutAllocating(t *testing.T) {
+	tr := newTracing(percent(0))
+	const runs = 1000
+	rs := make([]*exchange.Record, runs+1) // one to warm up
+	for i := range rs {
+		rs[i] = record(false, "Traceparent", on)
+	}
+	next := 0
+	got := testing.AllocsPerRun(runs, func() {
+		tr.End(tr.Begin(context.Background(), rs[next]), rs[next])
+		next++
+	})
+	if got != 0 {
+		t.Errorf("%v allocations, want none", got)
+	}
+	// What others say of this exchange stays in it.
+	rs[0].Forward(exchange.Field{Name: "X-User", Value: "alice"})
+	if diff := cmp.Diff([]exchange.Field{{Name: "Traceparent"}}, rs[1].Forwards()); diff != "" {
+		t.Errorf("another exchange (-want +got):\n%s", diff)
+	}
+	if tr.foreign[1].Name != "Tracestate" {
+		t.Errorf("fields that are dropped: %v", tr.foreign)
+	}
+}
+
 func BenchmarkObserve(b *testing.B) {
 	for name, share := range map[string]float64{"not traced": 0, "traced": 100} {
 		b.Run(name, func(b *testing.B) {
@@ -282,4 +307,17 @@ func BenchmarkObserve(b *testing.B) {
 			}
 		})
 	}
+	b.Run("not traced parallel", func(b *testing.B) {
+		tr := newTracing(percent(0))
+		b.ReportAllocs()
+		b.SetParallelism(2)
+		b.RunParallel(func(pb *testing.PB) {
+			r, a := record(true, "Traceparent", off), &exchange.Attempt{Number: 1, Status: 200}
+			for pb.Next() {
+				ctx := tr.Begin(context.Background(), r)
+				tr.Attempted(tr.Attempt(ctx, r, a), r, a)
+				tr.End(ctx, r)
+			}
+		})
+	})
 }

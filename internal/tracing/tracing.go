@@ -46,6 +46,7 @@ var _ exchange.Observer = (*Tracing)(nil)
 type Tracing struct {
 	sampler  atomic.Pointer[sampler]
 	env      environment
+	foreign  []exchange.Field // taken away from what an untrusted peer sends
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 	export   *exporter // nil in tests
@@ -114,7 +115,7 @@ func newTracing(env environment, options ...sdk.TracerProviderOption) *Tracing {
 	if limits.AttributeValueLengthLimit < 0 {
 		limits.AttributeValueLengthLimit = maxText
 	}
-	t := &Tracing{env: env, give: func() {}}
+	t := &Tracing{env: env, foreign: env.foreign(), give: func() {}}
 	t.sampler.Store(&env.sampler)
 	t.provider = sdk.NewTracerProvider(append(options,
 		sdk.WithRawSpanLimits(limits),
