@@ -7,11 +7,12 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BUILD    := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.revision=$(REVISION)'
 TOOL     := $(GO) tool -modfile=tools/go.mod
 PACKAGES := ./...
+ROUNDS   ?= 5
 # The race detector is linked by a C compiler; a machine without one tests
 # without it.
 RACE     := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
-.PHONY: help build run demo docs test unit race k8s fuzz soak bench microbench lint tidy docker clean
+.PHONY: help build run demo docs test unit race k8s fuzz soak scenarios bench profile pgo microbench lint tidy docker clean
 
 help: ## Say what there is to make.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +51,23 @@ fuzz: ## Each fuzz target for FUZZTIME (default 20s).
 soak: ## Reloads, drains, breaker and leaving clients under load, as processes: a minute or two.
 	$(GO) test -tags soak -run Soak -v -timeout 5m ./cmd/sidecar
 
-bench: build ## What the sidecar costs a request, beside a bare httputil.ReverseProxy.
+scenarios: build ## What becomes of clients when the upstream is sick, beside a bare proxy; writes docs/resilience.md.
+	$(GO) build -o bin/scenarios ./internal/scenarios
+	./bin/scenarios -sidecar bin/sidecar -page docs/resilience.md
+
+# A look with ROUNDS=2 writes no page.
+bench: build ## What a request costs, beside a bare httputil.ReverseProxy; writes docs/performance.md.
 	$(GO) build -o bin/bench ./internal/bench
-	./bin/bench -sidecar bin/sidecar
+	./bin/bench -sidecar bin/sidecar -rounds $(ROUNDS) -page docs/performance.md
+
+profile: ## CPU and allocation profiles of the sidecar under the load of the bench, into profiles/.
+	$(GO) test -c -tags profile -o bin/sidecar.profile ./cmd/sidecar
+	$(GO) build -o bin/bench ./internal/bench
+	./bin/bench -sidecar bin/sidecar.profile -profiles profiles
+
+# Every build of cmd/sidecar from then on takes it (go help build, -pgo).
+pgo: profile ## Write cmd/sidecar/default.pgo, which the compiler optimises by.
+	cp profiles/cpu.pprof cmd/sidecar/default.pgo
 
 microbench: ## The Go benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
@@ -60,7 +75,7 @@ microbench: ## The Go benchmarks, with allocations.
 lint: ## Format, vet, staticcheck, tidiness of the modules.
 	@unformatted=$$($(TOOL) gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PACKAGES)
-	$(GO) vet -tags soak ./cmd/sidecar
+	$(GO) vet -tags soak,profile ./cmd/sidecar
 	$(TOOL) staticcheck $(PACKAGES)
 	$(GO) mod tidy -diff
 	$(GO) mod verify
@@ -69,4 +84,4 @@ docker: ## Build the container image.
 	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t sidecar:$(VERSION) .
 
 clean: ## Remove what was built.
-	rm -rf bin
+	rm -rf bin profiles

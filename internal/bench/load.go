@@ -12,22 +12,92 @@ import (
 	"time"
 )
 
-// load sends requests over so many connections for so long, and returns how
-// many were answered. Its own cost is not measured, but kept low: it takes
-// from the same machine.
-func load(url, token string, length time.Duration, clients int) (int, error) {
-	request := "GET /v1/orders/42 HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\n"
-	if token != "" {
-		request += "Authorization: Bearer " + token + "\r\n"
+// clientCount is over how many connections requests are sent.
+const clientCount = 64
+
+// load is one kind of request.
+type load struct {
+	name, method, path, body string
+}
+
+var (
+	getSmall = load{name: "GET 1 KiB", method: "GET", path: "/v1/orders/42"}
+	getLarge = load{name: "GET 64 KiB", method: "GET", path: largePath}
+	post     = load{name: "POST 4 KiB", method: "POST", path: "/v1/orders/42", body: `{"note":"` + strings.Repeat("n", 4<<10-11) + `"}`}
+)
+
+// message returns l as it goes over the wire.
+func (l load) message(token string) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\nAuthorization: Bearer %s\r\n", l.method, l.path, token)
+	if l.body != "" {
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(l.body))
 	}
-	request += "\r\n"
+	return []byte(b.String() + "\r\n" + l.body)
+}
+
+// until returns what gives message again and again, for length from the first.
+func until(length time.Duration, message []byte) func() []byte {
+	end := sync.OnceValue(func() time.Time { return time.Now().Add(length) })
+	return func() []byte {
+		if time.Now().After(end()) {
+			return nil
+		}
+		return message
+	}
+}
+
+// clients are connections to one proxy. Their own cost is not measured, but
+// kept low: they take from the same machine.
+type clients []client
+
+type client struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+// dial opens n connections to url, each of which has had an answer to first:
+// what it costs to accept them is no request's.
+func dial(url string, n int, first []byte) (clients, error) {
+	var cs clients
+	for range n {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			cs.close()
+			return nil, err
+		}
+		cs = append(cs, client{c, bufio.NewReaderSize(c, 16<<10)})
+		if _, err := cs[len(cs)-1].send(once(first)); err != nil {
+			cs.close()
+			return nil, err
+		}
+	}
+	return cs, nil
+}
+
+func once(message []byte) func() []byte {
+	return func() []byte {
+		m := message
+		message = nil
+		return m
+	}
+}
+
+func (cs clients) close() {
+	for _, c := range cs {
+		_ = c.Close()
+	}
+}
+
+// send has each client send what next returns, one after the other, until that
+// is nothing. It returns how many were answered.
+func (cs clients) send(next func() []byte) (int, error) {
 	var answered atomic.Int64
 	var failed atomic.Pointer[error]
 	var all sync.WaitGroup
-	end := time.Now().Add(length)
-	for range clients {
+	for _, c := range cs {
 		all.Go(func() {
-			n, err := client(strings.TrimPrefix(url, "http://"), []byte(request), end)
+			n, err := c.send(next)
 			answered.Add(int64(n))
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
@@ -38,31 +108,26 @@ func load(url, token string, length time.Duration, clients int) (int, error) {
 	if err := failed.Load(); err != nil {
 		return 0, *err
 	}
+	if answered.Load() == 0 {
+		return 0, fmt.Errorf("no request was sent")
+	}
 	return int(answered.Load()), nil
 }
 
-// client sends request again and again over one connection until end.
-func client(address string, request []byte, end time.Time) (int, error) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	r := bufio.NewReaderSize(c, 4<<10)
-	for n := 0; ; n++ {
-		if time.Now().After(end) {
-			return n, nil
-		}
+func (c client) send(next func() []byte) (answered int, err error) {
+	for request := next(); request != nil; request = next() {
 		if _, err := c.Write(request); err != nil {
-			return n, err
+			return answered, err
 		}
-		resp, err := http.ReadResponse(r, nil)
+		resp, err := http.ReadResponse(c.answers, nil)
 		if err != nil {
-			return n, err
+			return answered, err
 		}
 		_, err = io.Copy(io.Discard, resp.Body)
 		if err != nil || resp.StatusCode != http.StatusOK {
-			return n, fmt.Errorf("status %d, %w", resp.StatusCode, err)
+			return answered, fmt.Errorf("status %d, %w", resp.StatusCode, err)
 		}
+		answered++
 	}
+	return answered, nil
 }

@@ -4,101 +4,107 @@
 //
 // What is compared is CPU time a request of the proxy's own process: it stays
 // comparable on a shared machine, where requests a second and latencies do
-// not. The two run in turn, round by round, and the ratio is taken within each
-// round.
+// not. All of them run in turn, round by round, and a ratio is taken within
+// each round.
 //
 //	go run ./internal/bench -sidecar bin/sidecar
+//
+// It runs from the root of the tree, whose Go benchmarks it runs as well.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"time"
+
+	"sidecar/internal/beside"
 )
+
+// The lines of a page between which there is nothing but what was measured.
+const (
+	markFrom = "<!-- what follows is written by make bench -->"
+	markTo   = "<!-- until here -->"
+)
+
+// enough rounds are those that a page is written after. With fewer the figures
+// are for a look.
+const enough = 5
 
 func main() {
 	if len(os.Args) > 1 && (os.Args[1] == "upstream" || os.Args[1] == "bare") {
-		child(os.Args[1], os.Args[2:])
-		return
+		fmt.Fprintln(os.Stderr, "bench:", child(os.Args[1], os.Args[2:]))
+		os.Exit(1)
 	}
 	binary := flag.String("sidecar", "bin/sidecar", "the sidecar to measure")
-	rounds := flag.Int("rounds", 5, "how often each proxy is measured")
-	length := flag.Duration("length", 3*time.Second, "how long each measurement takes")
-	clients := flag.Int("clients", 64, "connections that send requests")
+	rounds := flag.Int("rounds", enough, "how often each is measured")
+	length := flag.Duration("length", 2*time.Second, "how long each measurement takes")
+	page := flag.String("page", "", fmt.Sprintf("a file whose tables, below the line %s, are replaced by those of this run; not with less than %d rounds", markFrom, enough))
+	profiles := flag.String("profiles", "", "a folder: measure nothing, and write profiles into it; -sidecar is then a test of cmd/sidecar with the tag profile")
 	flag.Parse()
-	if err := bench(*binary, *rounds, *length, *clients); err != nil {
+	err := checkFlags(*rounds, *length)
+	switch {
+	case err != nil:
+	case *profiles != "":
+		err = profile(*binary, *profiles)
+	default:
+		err = bench(*binary, *rounds, *length, *page)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(binary string, rounds int, length time.Duration, clients int) error {
-	folder, err := os.MkdirTemp("", "sidecar-bench-")
-	if err != nil {
-		return err
+func checkFlags(rounds int, length time.Duration) error {
+	if rounds < 1 {
+		return fmt.Errorf("rounds must be 1 or more, got %d", rounds)
 	}
-	defer os.RemoveAll(folder)
-	up, err := start(os.Args[0], "upstream")
-	if err != nil {
-		return err
+	if length < 100*time.Millisecond {
+		return fmt.Errorf("length must be 100ms or more, got %v", length)
 	}
-	defer up.stop()
-	bare, err := start(os.Args[0], "bare", up.url)
-	if err != nil {
-		return err
-	}
-	defer bare.stop()
-	full, token, err := startSidecar(binary, filepath.Join(folder, "bench.yaml"), up.url)
-	if err != nil {
-		return err
-	}
-	defer full.stop()
-
-	fmt.Printf("%s, %d CPUs, %s; %d connections, 1 KiB GET, %v a measurement\n\n",
-		runtime.Version(), runtime.NumCPU(), time.Now().Format(time.DateOnly), clients, length)
-	fmt.Println("round   bare us/req   sidecar us/req   ratio")
-	var ratios []float64
-	for round := range rounds + 1 {
-		b, err := measure(bare, "", length, clients)
-		if err != nil {
-			return err
-		}
-		s, err := measure(full, token, length, clients)
-		if err != nil {
-			return err
-		}
-		if round == 0 {
-			continue // warms both up
-		}
-		ratio := float64(s) / float64(b)
-		ratios = append(ratios, ratio)
-		fmt.Printf("%5d   %11.1f   %14.1f   %5.2f\n", round, micros(b), micros(s), ratio)
-	}
-	slices.Sort(ratios)
-	fmt.Printf("\nfull chain, HS256 token, access log off, against a bare ReverseProxy: %.2f [%.2f to %.2f], median of %d\n",
-		ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], len(ratios))
 	return nil
 }
 
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func bench(binary string, rounds int, length time.Duration, page string) (err error) {
+	w, err := newWorld(binary)
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	results, err := w.measureAll(rounds, length)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s, %d rounds of %v each, %d connections\n\n%s",
+		beside.Where(binary), rounds, length, clientCount, results.tables())
+	fmt.Print(text)
+	if page == "" || rounds < enough {
+		return nil
+	}
+	return beside.Keep(page, markFrom, markTo, text)
+}
 
-// measure loads p for length, and returns the CPU time that a request cost it.
-func measure(p *proc, token string, length time.Duration, clients int) (time.Duration, error) {
-	before, err := p.cpu()
-	if err != nil {
-		return 0, err
+// measureAll measures everything, round by round, after one that warms up.
+func (w *world) measureAll(rounds int, length time.Duration) (*results, error) {
+	steps := []func(r *results, length time.Duration) error{w.contests, w.cold, w.benchmarks}
+	began := time.Now()
+	if err := w.prepare(rounds + 1); err != nil {
+		return nil, err
 	}
-	requests, err := load(p.url, token, length, clients)
-	if err != nil {
-		return 0, err
+	fmt.Fprintf(os.Stderr, "started, and %d tokens signed, after %v\n", len(w.tokens), time.Since(began).Round(time.Second))
+	r := newResults()
+	for round := range rounds + 1 {
+		if round == 1 {
+			r = newResults()
+		}
+		for _, step := range steps {
+			if err := step(r, length); err != nil {
+				return nil, err
+			}
+		}
+		fmt.Fprintf(os.Stderr, "round %d of %d, after %v\n", round, rounds, time.Since(began).Round(time.Second))
 	}
-	after, err := p.cpu()
-	if err != nil {
-		return 0, err
-	}
-	return (after - before) / time.Duration(requests), nil
+	return r, errors.Join(w.memory(r), w.wasTrue())
 }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// The Go benchmarks that are run: their packages, and which.
+var goBenchmarks = []struct{ folder, pattern string }{
+	{"internal/proxy", "^BenchmarkChain$/^(empty|full)$"},
+	{"internal/validation", "^BenchmarkSchema$"},
+}
+
+// Their names as they are printed.
+const (
+	emptyChain = "BenchmarkChain/empty"
+	fullChain  = "BenchmarkChain/full"
+	schema     = "BenchmarkSchema"
+)
+
+// build builds the tests that hold them.
+func (w *world) build() error {
+	for _, b := range goBenchmarks {
+		out, err := exec.Command("go", "test", "-c", "-o", w.testOf(b.folder), "./"+b.folder).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("building the benchmarks of %s: %w\n%s", b.folder, err, out)
+		}
+	}
+	return nil
+}
+
+func (w *world) testOf(folder string) string {
+	return filepath.Join(w.folder, filepath.Base(folder)+".test")
+}
+
+// benchmarks runs each once.
+func (w *world) benchmarks(r *results, _ time.Duration) error {
+	for _, b := range goBenchmarks {
+		cmd := exec.Command(w.testOf(b.folder), "-test.run=^$", "-test.bench="+b.pattern, "-test.benchmem", "-test.benchtime=300ms")
+		cmd.Dir = b.folder
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("the benchmarks of %s: %w\n%s", b.folder, err, out)
+		}
+		for name, one := range parseBenchmarks(string(out)) {
+			r.benchmarks[name] = append(r.benchmarks[name], one)
+		}
+	}
+	for _, name := range []string{emptyChain, fullChain, schema} {
+		if len(r.benchmarks[name]) == 0 {
+			return fmt.Errorf("%s was not run", name)
+		}
+	}
+	return nil
+}
+
+// benchmark is what one run of a Go benchmark cost.
+type benchmark struct {
+	micros, allocations float64
+}
+
+// The number of processors stands behind the name, and further units may stand
+// between the time and the allocations.
+var benchmarkLine = regexp.MustCompile(`(?m)^(Benchmark\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\b.*?\s(\d+) allocs/op`)
+
+// parseBenchmarks returns what go test -bench -benchmem has printed, by name.
+func parseBenchmarks(out string) map[string]benchmark {
+	all := map[string]benchmark{}
+	for _, m := range benchmarkLine.FindAllStringSubmatch(out, -1) {
+		nanos, _ := strconv.ParseFloat(m[2], 64)
+		allocations, _ := strconv.ParseFloat(m[3], 64)
+		all[m[1]] = benchmark{nanos / 1000, allocations}
+	}
+	return all
+}
