@@ -28,7 +28,7 @@ func TestBreakers(t *testing.T) {
 	}
 	fresh := map[string]any{
 		"name": "standard@app", "state": "closed", "forced": false,
-		"requests": 0.0, "failures": 0.0, "consecutiveFailures": 0.0, "probes": 0.0,
+		"requests": 0.0, "failures": 0.0, "slow": 0.0, "consecutiveFailures": 0.0, "probes": 0.0,
 	}
 	if got := ask(t, admin, "GET /breakers/standard@app", "").doc; !reflect.DeepEqual(got, fresh) {
 		t.Errorf("GET /breakers/standard@app: %v, want %v", got, fresh)
@@ -155,7 +155,7 @@ func TestBadChanges(t *testing.T) {
 		{"negative", fault, `{"delay": {"fixed": "-1s"}}`, 400, "delay.fixed: must be"},
 		{"no gRPC status", fault, `{"abort": {"grpc": "BROKEN"}}`, 400, "abort.grpc: must be"},
 		{"two aborts", fault, `{"abort": {"status": 503, "connection": "reset"}}`, 400, "abort: must be one of"},
-		{"nothing to break", fault, `{"abort": {}}`, 400, "must have a delay or an abort"},
+		{"nothing to break", fault, `{"abort": {}}`, 400, "must have a delay, an abort, a body or byHeader"},
 		{"no method", fault, `{"when": {"methods": ["get"]}}`, 400, "when.methods[0]: must be"},
 		{"trailing data", fault, `{"percent": 5}{}`, 400, "holds more"},
 		{"a large fault", fault, large + ` `, 413, "65536 bytes"},
@@ -274,6 +274,7 @@ func TestAdminWithoutPolicy(t *testing.T) {
 		"GET /decisions":           http.StatusOK,
 		"GET /config":              http.StatusServiceUnavailable,
 		"GET /breakers":            http.StatusOK,
+		"GET /concurrency":         http.StatusOK,
 		"GET /breakers/standard":   http.StatusNotFound,
 		"POST /breakers/standard":  http.StatusNotFound,
 		"GET /faults":              http.StatusOK,

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +15,24 @@ func (h *Health) ofPolicy() []string {
 	if s == nil {
 		return nil
 	}
-	return slices.Concat(notClosed(s), withoutKeys(s), silentIssuers(s), unverified(s))
+	return slices.Concat(notClosed(s), withoutKeys(s), silentIssuers(s), silentStores(s), unverified(s), withoutEndpoint(s))
+}
+
+// withoutEndpoint returns a reason for each upstream of which no endpoint works,
+// and for each name that cannot be looked up. Readiness does not hang on it: to
+// take every sidecar out when the service is away takes away what answers in its
+// place, too.
+func withoutEndpoint(s *proxy.Snapshot) (reasons []string) {
+	for _, u := range s.Upstreams() {
+		st := u.Status()
+		if st.Panic {
+			reasons = append(reasons, "no endpoint of upstream "+st.Name+" works; all are called")
+		}
+		for _, name := range slices.Sorted(maps.Keys(st.Unresolved)) {
+			reasons = append(reasons, "the name of "+name+", of upstream "+st.Name+", cannot be looked up")
+		}
+	}
+	return reasons
 }
 
 // waitsForKeys reports whether there is an issuer that was never heard of.
@@ -59,6 +77,17 @@ func silentIssuers(s *proxy.Snapshot) (reasons []string) {
 	for _, n := range s.Introspectors() {
 		if n.Failing() {
 			reasons = append(reasons, "issuer "+n.Issuer()+" cannot be asked about tokens")
+		}
+	}
+	return reasons
+}
+
+// silentStores returns a reason for each store of rate limits that cannot be
+// asked. Only traffic has it asked again.
+func silentStores(s *proxy.Snapshot) (reasons []string) {
+	for _, st := range s.Stores() {
+		if status := st.Status(); status.Problem != "" {
+			reasons = append(reasons, "store "+status.Name+" cannot be asked about rate limits")
 		}
 	}
 	return reasons

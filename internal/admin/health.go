@@ -78,8 +78,9 @@ const grace = 10 * time.Second
 // unhealthy. What degrades and no more, since the sidecar does its work and
 // restarting it would heal nothing: a drain, a reload that failed, an audit file
 // that cannot be written, a breaker that is not closed, keys that an issuer does
-// not give, an issuer that cannot be asked about tokens, and an upstream whose
-// certificate is not verified.
+// not give, an issuer that cannot be asked about tokens, an upstream of which no
+// endpoint works or whose name cannot be looked up, a store that cannot be
+// asked about rate limits, and an upstream whose certificate is not verified.
 func (h *Health) report() report {
 	// Before the lock: a breaker that is asked may have to tell an event, and
 	// whoever hears it may have a word for h.

@@ -125,6 +125,8 @@ func wanted(t reflect.Type) string {
 		return "an object"
 	case reflect.Float64:
 		return "a number"
+	case reflect.Bool:
+		return "true or false"
 	}
 	return "a whole number"
 }

@@ -43,6 +43,7 @@ type heard struct {
 	events []exchange.Event
 
 	object func(exchange.Event) error // nil: never
+	hear   func(exchange.Event)       // each one as well; nil: nobody
 }
 
 func (h *heard) event(e exchange.Event) error {
@@ -50,6 +51,9 @@ func (h *heard) event(e exchange.Event) error {
 		if err := h.object(e); err != nil {
 			return err
 		}
+	}
+	if h.hear != nil {
+		h.hear(e)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

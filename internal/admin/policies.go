@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sidecar/internal/breaker"
 	"sidecar/internal/exchange"
 	"sidecar/internal/policy"
 	"sidecar/internal/proxy"
@@ -19,8 +20,10 @@ type routeView struct {
 	Upstream          string      `json:"upstream"`
 	Timeout           string      `json:"timeout"`
 	StreamIdleTimeout string      `json:"streamIdleTimeout"`
+	MaxDuration       string      `json:"maxDuration"` // 0s: none
 	Upgrade           []string    `json:"upgrade"`
 	Chain             []stageView `json:"chain"`
+	Fallback          []stageView `json:"fallback,omitempty"` // the leg that stands in for that of the chain
 }
 
 type stageView struct {
@@ -45,16 +48,21 @@ func viewRoute(s *proxy.Snapshot, r *policy.Route) routeView {
 	e := f.Effective(r)
 	v := routeView{
 		Name: r.Name, Line: r.Line, Match: f.TreeOf(r.Match), Upstream: r.Upstream,
-		Timeout: e.Timeout.String(), StreamIdleTimeout: e.StreamIdleTimeout.String(), Upgrade: orEmpty(r.Upgrade),
+		Timeout: e.Timeout.String(), StreamIdleTimeout: e.StreamIdleTimeout.String(), MaxDuration: e.MaxDuration.String(), Upgrade: orEmpty(r.Upgrade),
 	}
-	for _, stage := range s.Chain(r.Name) {
+	v.Chain, v.Fallback = viewStages(f, s.Chain(r.Name)), viewStages(f, s.Fallback(r.Name))
+	return v
+}
+
+func viewStages(f *policy.File, stages []proxy.Stage) (views []stageView) {
+	for _, stage := range stages {
 		at := stageView{Kind: stage.Kind, Policy: stage.Policy, Line: stage.Line}
 		if stage.Config != nil {
 			at.Config = f.TreeOf(stage.Config)
 		}
-		v.Chain = append(v.Chain, at)
+		views = append(views, at)
 	}
-	return v
+	return views
 }
 
 // policyView is a policy, and what has become of it.
@@ -63,7 +71,8 @@ type policyView struct {
 	Name   string   `json:"name"`
 	Line   int      `json:"line,omitempty"` // absent for a built-in one
 	Routes []string `json:"routes"`         // that use it
-	// Instances are the breakers that it has, as GET /breakers names them.
+	// Instances are the breakers or limits of concurrent calls that it has, as
+	// GET /breakers and GET /concurrency name them.
 	Instances []string `json:"instances,omitempty"`
 	Config    any      `json:"config"`
 }
@@ -92,7 +101,7 @@ func viewPolicies(s *proxy.Snapshot) (all []*policyView) {
 		find(kind, p.Name, f.Line(p.Path), p.Config)
 	}
 	for _, route := range s.Routes() {
-		for _, stage := range s.Chain(route) {
+		for _, stage := range slices.Concat(s.Chain(route), s.Fallback(route)) {
 			if stage.Config == nil || stage.Kind == exchange.ByUpstream {
 				continue
 			}
@@ -100,11 +109,28 @@ func viewPolicies(s *proxy.Snapshot) (all []*policyView) {
 			v := find(stage.Kind, name, stage.Line, stage.Config)
 			v.Routes = withOnce(v.Routes, route)
 			if isInstance {
-				v.Instances = withOnce(v.Instances, stage.Policy)
+				for _, name := range instances(s, stage) {
+					v.Instances = withOnce(v.Instances, name)
+				}
 			}
 		}
 	}
 	return all
+}
+
+// instances returns the names of what runs for a stage: a breaker of endpoints
+// has one for each.
+func instances(s *proxy.Snapshot, stage proxy.Stage) []string {
+	if c, ok := stage.Config.(breaker.Config); !ok || c.Scope != breaker.ScopeEndpoint {
+		return []string{stage.Policy}
+	}
+	var names []string
+	for _, b := range s.Breakers() {
+		if strings.HasPrefix(b.Name(), stage.Policy+"/") {
+			names = append(names, b.Name())
+		}
+	}
+	return names
 }
 
 // withOnce returns list with name in it, once.

@@ -31,7 +31,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatalf("GET /routes: %d routes, want 2", len(routes))
 	}
 	for key, want := range map[string]any{
-		"name": "private", "line": 9.0, "upstream": "app", "timeout": "5s", "streamIdleTimeout": "1m0s",
+		"name": "private", "line": 9.0, "upstream": "app", "timeout": "5s", "streamIdleTimeout": "1m0s", "maxDuration": "0s",
 		"match": map[string]any{"pathPrefix": "/private"}, "upgrade": []any{"websocket"},
 	} {
 		if got := routes[0][key]; !reflect.DeepEqual(got, want) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"sidecar/internal/exchange"
+	"sidecar/internal/experiment"
 	"sidecar/internal/faults"
 	"sidecar/internal/proxy"
 )
@@ -29,6 +30,10 @@ type Admin struct {
 	Proxy  *proxy.Proxy
 	Faults *faults.Switch
 	Reload Reload
+	// Experiments are those that StartExperiment begins; it must be one of the
+	// observers of Proxy.
+	Experiments     *experiment.Experiments
+	StartExperiment StartExperiment
 	// Tell hears of requests whose credential does not do: of each address ten
 	// a minute that have none, ten with a wrong one and ten by viewers who
 	// would change something. Nil is nobody. Of changes tell those who make
@@ -60,14 +65,23 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /policies", a.listPolicies)
 	mux.HandleFunc("GET /config", a.getConfig)
 	mux.HandleFunc("GET /decisions", a.listDecisions)
+	mux.HandleFunc("GET /concurrency", a.listLimits)
 	mux.HandleFunc("GET /breakers", a.listBreakers)
 	// The breaker of an inline policy has a slash in its name.
 	mux.HandleFunc("GET /breakers/{name...}", a.getBreaker)
 	mux.HandleFunc("POST /breakers/{name...}", a.forceBreaker)
+	mux.HandleFunc("GET /upstreams", a.listUpstreams)
+	mux.HandleFunc("GET /upstreams/{name}", a.getUpstream)
+	mux.HandleFunc("PUT /upstreams/{name}/endpoints/{endpoint}", a.drainEndpoint)
 	mux.HandleFunc("GET /faults", a.listFaults)
 	mux.HandleFunc("GET /faults/{name}", a.getFault)
 	mux.HandleFunc("PUT /faults/{name}", a.switchOn)
 	mux.HandleFunc("DELETE /faults/{name}", a.switchOff)
+	mux.HandleFunc("GET /experiments", a.listExperiments)
+	mux.HandleFunc("POST /experiments", a.startExperiment)
+	mux.HandleFunc("GET /experiments/{id}", a.getExperiment)
+	mux.HandleFunc("PUT /experiments/{id}/lease", a.renewExperiment)
+	mux.HandleFunc("DELETE /experiments/{id}", a.abortExperiment)
 	mux.HandleFunc("POST /-/reload", a.reload)
 	return identified(guard(a.demand(wellSpoken(mux)), a.Listen))
 }

@@ -12,7 +12,8 @@
 //	prev        the SHA-256, in hex, of the line before it without its newline
 //	time
 //	event       authn, authz: a request was refused; admin: a credential was;
-//	            reload, circuitBreaker, fault: a change; audit: of this file
+//	            reload, circuitBreaker, fault, experiment: a change; audit: of
+//	            this file
 //	result      refused, made, failed; for audit: begun, ended, reopened,
 //	            resumed, torn, lost
 //	who         ? the proven subject; of a change, the credential or what asked
@@ -21,7 +22,7 @@
 //	peer        ? the other end of the connection
 //	requestId   ? of the request that was refused, or that asked admin
 //	method      ? and host, path, route, status of a request that was refused
-//	name        ? what was changed: a breaker, a fault, a policy file
+//	name        ? what was changed: a breaker, a fault, a policy file, an experiment
 //	from, to    ? its states; for reload, the hashes of the policy files
 //	policy      ? the policy that refused; and its rule, reason, and line in the
 //	            file

@@ -77,6 +77,13 @@ func TestEvents(t *testing.T) {
 		},
 		{"a breaker opens", exchange.Event{Kind: exchange.CircuitBreaker, Name: "b@app", From: "closed", To: "open", Bad: true}, nil, false},
 		{
+			"an endpoint is drained",
+			exchange.Event{Kind: exchange.ByUpstream, Name: "app/10.0.0.1:80", From: "healthy", To: "draining", Who: ci},
+			map[string]any{"event": "upstream", "result": "made", "name": "app/10.0.0.1:80", "from": "healthy", "to": "draining", "who": "token ci", "client": "10.0.0.9", "peer": "10.0.0.9:4711", "requestId": "r-1"},
+			true,
+		},
+		{"an endpoint is ejected", exchange.Event{Kind: exchange.ByUpstream, Name: "app/10.0.0.1:80", From: "healthy", To: "ejected", Bad: true}, nil, false},
+		{
 			"a fault is switched",
 			exchange.Event{Kind: exchange.Fault, Name: "chaos", From: "off", To: "on", Who: exchange.Who{Client: at}, Line: 7},
 			map[string]any{"event": "fault", "result": "made", "name": "chaos", "from": "off", "to": "on", "client": "10.0.0.9", "line": 7.0},

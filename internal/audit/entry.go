@@ -78,7 +78,7 @@ func ofRequest(r *exchange.Record, d *exchange.Decision) entry {
 // reload that failed: there is nothing they follow.
 func isChange(e exchange.Event) bool {
 	switch e.Kind {
-	case exchange.CircuitBreaker, exchange.Fault:
+	case exchange.CircuitBreaker, exchange.Fault, exchange.ByUpstream, exchange.Experiment:
 		return !e.Who.IsZero()
 	}
 	return e.Kind == exchange.Reload && e.From != ""
@@ -87,7 +87,7 @@ func isChange(e exchange.Event) bool {
 // isNews reports whether e, which is no change, is told all the same. What
 // breakers do by themselves stands in the log.
 func isNews(e exchange.Event) bool {
-	return e.Kind == exchange.Fault || e.Kind == exchange.Reload || e.Kind == exchange.Admin
+	return e.Kind == exchange.Fault || e.Kind == exchange.Reload || e.Kind == exchange.Admin || e.Kind == exchange.Experiment
 }
 
 func ofEvent(e exchange.Event, hash string) entry {

@@ -23,8 +23,16 @@ type Levels struct {
 	Faults   []FaultLevel
 	Budgets  []BudgetLevel
 	KeySets  []KeySetLevel
+	Limits   []LimitLevel
+	Stores   []StoreLevel
 
 	Certificates []CertificateLevel
+
+	Upstreams []UpstreamLevel
+
+	// LogDropped counts lines of the log that were lost; nil where there is no
+	// log.
+	LogDropped *uint64
 
 	// AuditDropped counts lines that the audit file had no room for; nil where
 	// nothing is audited.
@@ -34,10 +42,6 @@ type Levels struct {
 	// is traced. It only ever grows.
 	SpansDropped map[string]int64
 }
-
-// BreakerLevel is the state of one breaker: closed, half-open, open, or a
-// word of its own for one that an operator holds.
-type BreakerLevel struct{ Name, State string }
 
 // FaultLevel says whether a fault is on.
 type FaultLevel struct {
@@ -83,6 +87,8 @@ var (
 	certificateExpiry = level("tls_certificate_expiry_timestamp_seconds",
 		"When the first certificate in the file expires. The file is named by its key; it is that of the listener (data, telemetry, admin) or of the upstream, the other label being empty.",
 		"listener", "upstream", "file")
+	logDropped = level("log_dropped_total",
+		"Lines of the log, of requests or others, that were lost since standard error did not take them, or not fast enough.")
 	auditDropped = level("audit_dropped_total",
 		"Lines that were lost since the audit file took none. Only where there is one.")
 	spansDropped = level("trace_spans_dropped_total",
@@ -102,10 +108,22 @@ type levelCollector struct{ m *Metrics }
 func (c levelCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- configInfo
 	ch <- breakerState
+	ch <- breakerCalls
+	ch <- breakerSlow
 	ch <- faultActive
 	ch <- budgetRemaining
 	ch <- jwksLastSuccess
+	ch <- concurrencyLimit
+	ch <- concurrencyInFlight
+	ch <- concurrencyQueued
+	ch <- concurrencyBaseline
+	ch <- concurrencyShed
+	ch <- storeAvailable
+	ch <- storeCalls
+	ch <- storeTook
 	ch <- certificateExpiry
+	describeUpstreams(ch)
+	ch <- logDropped
 	ch <- auditDropped
 	ch <- spansDropped
 	c.m.transitions.Describe(ch)
@@ -117,54 +135,63 @@ func (c levelCollector) Collect(ch chan<- prometheus.Metric) {
 	if read := c.m.levels.Load(); read != nil {
 		now = (*read)()
 	}
-	for _, b := range now.Breakers {
-		for _, t := range transitions {
-			c.m.transitions.WithLabelValues(b.Name, t.from, t.to)
-		}
-	}
+	c.m.transitions.are(now.Breakers)
 	c.m.transitions.Collect(ch)
 	now.tell(ch)
 }
 
 func (l Levels) tell(ch chan<- prometheus.Metric) {
-	tell := func(desc *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
-	}
 	if l.PolicyHash != "" {
-		tell(configInfo, 1, l.PolicyHash)
+		is(ch, configInfo, 1, l.PolicyHash)
 	}
 	for _, b := range l.Breakers {
 		for _, state := range states(b.State) {
-			tell(breakerState, truth(state == b.State), b.Name, state)
+			is(ch, breakerState, truth(state == b.State), b.Name, state)
 		}
+		b.tell(ch)
 	}
 	for _, f := range l.Faults {
-		tell(faultActive, truth(f.Active), f.Name)
+		is(ch, faultActive, truth(f.Active), f.Name)
 	}
 	for _, b := range l.Budgets {
-		tell(budgetRemaining, b.Remaining, b.Upstream)
+		is(ch, budgetRemaining, b.Remaining, b.Upstream)
 	}
 	for _, k := range l.KeySets {
 		at := 0.0
 		if !k.LastSuccess.IsZero() {
 			at = float64(k.LastSuccess.UnixMilli()) / 1000
 		}
-		tell(jwksLastSuccess, at, k.Issuer)
+		is(ch, jwksLastSuccess, at, k.Issuer)
+	}
+	for _, c := range l.Limits {
+		c.tell(ch)
+	}
+	for _, s := range l.Stores {
+		s.tell(ch)
 	}
 	for _, c := range l.Certificates {
-		tell(certificateExpiry, float64(c.Expires.Unix()), c.Listener, c.Upstream, c.File)
+		is(ch, certificateExpiry, float64(c.Expires.Unix()), c.Listener, c.Upstream, c.File)
+	}
+	tellUpstreams(ch, l.Upstreams)
+	if l.LogDropped != nil {
+		counted(ch, logDropped, *l.LogDropped)
 	}
 	if l.AuditDropped != nil {
-		ch <- prometheus.MustNewConstMetric(auditDropped, prometheus.CounterValue, float64(*l.AuditDropped))
+		counted(ch, auditDropped, *l.AuditDropped)
 	}
 	for reason, n := range l.SpansDropped {
-		ch <- prometheus.MustNewConstMetric(spansDropped, prometheus.CounterValue, float64(n), reason)
+		counted(ch, spansDropped, uint64(n), reason)
 	}
 }
 
-// transitions are what a breaker does by itself.
-var transitions = []struct{ from, to string }{
-	{closed, open}, {open, halfOpen}, {halfOpen, open}, {halfOpen, closed},
+// is tells a level.
+func is(ch chan<- prometheus.Metric, desc *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+}
+
+// counted tells a count that somebody else keeps.
+func counted(ch chan<- prometheus.Metric, desc *prometheus.Desc, n uint64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 }
 
 // states returns every state that a breaker takes by itself, and the current

@@ -3,31 +3,8 @@
 // It is an observer: it reads the record of each exchange and decides
 // nothing. What happens is counted as it happens; what is (the state of a
 // breaker, a fault that is on, the rest of a budget) is read when somebody
-// scrapes, so no level can be stale.
-//
-//	sidecar_http_requests_total{route,method,code}
-//	sidecar_http_request_duration_seconds{route,method}
-//	sidecar_http_requests_in_flight{route}
-//	sidecar_upstream_requests_total{route,upstream,code}
-//	sidecar_upstream_request_duration_seconds{route,upstream}
-//	sidecar_policy_decisions_total{route,kind,policy,outcome,reason}
-//	sidecar_authz_rule_decisions_total{route,policy,rule,outcome}
-//	sidecar_retries_total{route,reason}
-//	sidecar_retry_budget_exhausted_total{route}
-//	sidecar_retry_budget_remaining{upstream}
-//	sidecar_faults_injected_total{route,fault,type}
-//	sidecar_fault_active{name}
-//	sidecar_circuit_breaker_state{name,state}
-//	sidecar_circuit_breaker_transitions_total{name,from,to}
-//	sidecar_jwks_last_success_timestamp_seconds{issuer}
-//	sidecar_tls_certificate_expiry_timestamp_seconds{listener,upstream,file}
-//	sidecar_admin_auth_failures_total
-//	sidecar_audit_dropped_total
-//	sidecar_trace_spans_dropped_total{reason}
-//	sidecar_config_last_reload_successful
-//	sidecar_config_last_reload_success_timestamp_seconds
-//	sidecar_config_info{hash}
-//	sidecar_build_info{version,revision,goversion}
+// scrapes, so no level can be stale. docs/metrics.md, which is made from the
+// registry, lists every metric.
 //
 // Every label value comes from the policy file, from the code or from the
 // upstream, never from a client: a route is its name, not a path, and a
@@ -67,7 +44,9 @@ type Metrics struct {
 	vectors vectors
 	routes  memo[string, *route] // the series of vectors
 
-	transitions *prometheus.CounterVec
+	transitions transitions
+	experiments *prometheus.CounterVec
+	trials      prometheus.Gauge
 	adminAuth   prometheus.Counter
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -88,9 +67,12 @@ func New(build BuildInfo) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		vectors:  newVectors(),
-		transitions: counters("circuit_breaker_transitions_total",
+		transitions: transitions{known: map[string]bool{}, CounterVec: counters("circuit_breaker_transitions_total",
 			"Changes of state of each circuit breaker that is not in shadow.",
-			"name", "from", "to"),
+			"name", "from", "to")},
+		experiments: counters("experiments_total",
+			"Experiments that have ended: held, broken, refused, inconclusive or aborted.", "outcome"),
+		trials: prometheus.NewGauge(gauge("experiments_running", "Experiments that have begun and not ended.")),
 		adminAuth: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "admin_auth_failures_total",
 			Help: "Requests to admin whose credential was missing, unknown or a viewer's; of one address ten of a sort a minute count.",
@@ -113,11 +95,14 @@ func New(build BuildInfo) *Metrics {
 		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
-		program, m.adminAuth, m.reloadOK, m.reloadTime,
+		program, m.experiments, m.trials, m.adminAuth, m.reloadOK, m.reloadTime,
 		levelCollector{m},
 	)
 	for _, v := range m.vectors.all() {
 		m.registry.MustRegister(v)
+	}
+	for _, outcome := range outcomes {
+		m.experiments.WithLabelValues(outcome)
 	}
 	m.Routes(nil)
 	return m

@@ -171,6 +171,22 @@ func TestDecisionsAreCounted(t *testing.T) {
 			[]string{`retries_total{reason="503",route="orders"} 1`},
 		},
 		{"a retry that would have been", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Shadow, Reason: "503"}, nil},
+		{"a hedge that begins", exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Act, Reason: exchange.Hedged}, nil},
+		{
+			"a hedge that wins",
+			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.HedgeWon},
+			[]string{`hedges_total{outcome="won",policy="p",route="orders"} 1`},
+		},
+		{
+			"a hedge that loses",
+			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.HedgeLost},
+			[]string{`hedges_total{outcome="lost",policy="p",route="orders"} 1`},
+		},
+		{
+			"a body that is not kept",
+			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Broken, Reason: exchange.BodyNotReplayable},
+			[]string{`retry_bodies_not_replayable_total{policy="p",route="orders"} 1`},
+		},
 		{
 			"a budget that is spent",
 			exchange.Decision{Kind: exchange.Retry, Policy: "p", Outcome: exchange.Pass, Reason: exchange.BudgetExhausted},
@@ -200,7 +216,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 			)}, tt.want...)
 			slices.Sort(want)
 			got := nonzero(scrape(t, m, "policy_decisions_total", "retries_total",
-				"retry_budget_exhausted_total", "faults_injected_total", "authz_rule_decisions_total"))
+				"retry_budget_exhausted_total", "hedges_total", "retry_bodies_not_replayable_total", "faults_injected_total", "authz_rule_decisions_total"))
 			slices.Sort(got)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("series (-want +got):\n%s", diff)
@@ -233,9 +249,9 @@ func TestSeriesStayFewUnderHostileRequests(t *testing.T) {
 		m.End(m.Begin(t.Context(), r), r)
 	}
 	// Two routes have 1 + 5 + 14 + 1 series from the start (in flight, codes,
-	// histogram, budget), four have no route, and the 5000 requests add a code,
+	// histogram, budget), ten have no route, and the 5000 requests add a code,
 	// the histogram of their method, an attempt, its histogram, a decision and its rule.
-	const most = 2*(1+5+14+1) + 4 + 1 + 14 + 1 + 14 + 2
+	const most = 2*(1+5+14+1) + 10 + 1 + 14 + 1 + 14 + 2
 	if got := scrape(t, m); len(got) > most {
 		t.Errorf("%d series, want at most %d:\n%s", len(got), most, strings.Join(got, "\n"))
 	}
@@ -311,15 +327,20 @@ func TestRoutesComeAndGo(t *testing.T) {
 
 func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	m := New(BuildInfo{})
-	names := []string{"circuit_breaker_state", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining", "tls_certificate_expiry_timestamp_seconds", "trace_spans_dropped_total"}
+	names := []string{"circuit_breaker_calls_total", "circuit_breaker_slow_calls_total", "circuit_breaker_state", "concurrency_baseline_seconds", "concurrency_in_flight", "concurrency_limit", "concurrency_queued", "concurrency_shed_total", "config_info", "fault_active", "jwks_last_success_timestamp_seconds", "retry_budget_remaining", "store_available", "store_calls_total", "tls_certificate_expiry_timestamp_seconds", "trace_spans_dropped_total"}
 	if got := scrape(t, m, names...); len(got) != 0 {
 		t.Errorf("before Levels: %s, want nothing", got)
 	}
 	now := Levels{
-		Breakers:   []BreakerLevel{{"standard@orders", "half-open"}},
-		Faults:     []FaultLevel{{"chaos", true}, {"slow", false}},
-		Budgets:    []BudgetLevel{{"orders", 4.5}},
-		KeySets:    []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
+		Breakers: []BreakerLevel{{Name: "standard@orders", State: "half-open", Calls: 9, Failures: 4, Slowed: 2}},
+		Faults:   []FaultLevel{{"chaos", true}, {"slow", false}},
+		Budgets:  []BudgetLevel{{"orders", 4.5}},
+		KeySets:  []KeySetLevel{{"away", time.Time{}}, {"https://id.example.com/", time.UnixMilli(1500)}},
+		Limits: []LimitLevel{
+			{"adaptive@orders", 14, 12, 3, .02, map[string]uint64{"normal": 2, "batch": 9}},
+			{Name: "tried@orders", Limit: 8, InFlight: 9},
+		},
+		Stores:     []StoreLevel{{Name: "shared", Answered: 5, Failed: 3, Skipped: 7}},
 		PolicyHash: "abc",
 
 		Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(7, 0)}, {"", "orders", "caFile", time.Unix(8, 0)}},
@@ -328,15 +349,31 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	}
 	m.Levels(func() Levels { return now })
 	want := []string{
+		`circuit_breaker_calls_total{name="standard@orders",outcome="failure"} 4`,
+		`circuit_breaker_calls_total{name="standard@orders",outcome="success"} 5`,
+		`circuit_breaker_slow_calls_total{name="standard@orders"} 2`,
 		`circuit_breaker_state{name="standard@orders",state="closed"} 0`,
 		`circuit_breaker_state{name="standard@orders",state="half-open"} 1`,
 		`circuit_breaker_state{name="standard@orders",state="open"} 0`,
+		`concurrency_baseline_seconds{name="adaptive@orders"} 0.02`,
+		`concurrency_in_flight{name="adaptive@orders"} 12`,
+		`concurrency_in_flight{name="tried@orders"} 9`,
+		`concurrency_limit{name="adaptive@orders"} 14`,
+		`concurrency_limit{name="tried@orders"} 8`,
+		`concurrency_queued{name="adaptive@orders"} 3`,
+		`concurrency_queued{name="tried@orders"} 0`,
+		`concurrency_shed_total{class="batch",name="adaptive@orders"} 9`,
+		`concurrency_shed_total{class="normal",name="adaptive@orders"} 2`,
 		`config_info{hash="abc"} 1`,
 		`fault_active{name="chaos"} 1`,
 		`fault_active{name="slow"} 0`,
 		`jwks_last_success_timestamp_seconds{issuer="away"} 0`,
 		`jwks_last_success_timestamp_seconds{issuer="https://id.example.com/"} 1.5`,
 		`retry_budget_remaining{upstream="orders"} 4.5`,
+		`store_available{store="shared"} 0`,
+		`store_calls_total{result="answered",store="shared"} 5`,
+		`store_calls_total{result="failed",store="shared"} 3`,
+		`store_calls_total{result="skipped",store="shared"} 7`,
 		`tls_certificate_expiry_timestamp_seconds{file="caFile",listener="",upstream="orders"} 8`,
 		`tls_certificate_expiry_timestamp_seconds{file="certFile",listener="data",upstream=""} 7`,
 		`trace_spans_dropped_total{reason="export_failed"} 0`,
@@ -345,8 +382,11 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	if diff := cmp.Diff(want, scrape(t, m, names...)); diff != "" {
 		t.Errorf("levels (-want +got):\n%s", diff)
 	}
-	now = Levels{Breakers: []BreakerLevel{{"b", "isolated"}}, PolicyHash: "def"}
+	now = Levels{Breakers: []BreakerLevel{{Name: "b", State: "isolated"}}, PolicyHash: "def"}
 	want = []string{
+		`circuit_breaker_calls_total{name="b",outcome="failure"} 0`,
+		`circuit_breaker_calls_total{name="b",outcome="success"} 0`,
+		`circuit_breaker_slow_calls_total{name="b"} 0`,
 		`circuit_breaker_state{name="b",state="closed"} 0`,
 		`circuit_breaker_state{name="b",state="half-open"} 0`,
 		`circuit_breaker_state{name="b",state="isolated"} 1`,
@@ -358,9 +398,26 @@ func TestLevelsAreReadAtTheScrape(t *testing.T) {
 	}
 }
 
+// Endpoints come and go as long as the process lives.
+func TestABreakerThatIsGoneHasNoSeries(t *testing.T) {
+	m := New(BuildInfo{})
+	opened := exchange.Event{Kind: exchange.CircuitBreaker, Name: "gone", From: "closed", To: "open"}
+	_ = m.Event(opened)
+	m.Levels(func() Levels { return Levels{Breakers: []BreakerLevel{{Name: "b", State: "closed"}}} })
+	for n, want := range []int{1 + len(ways), len(ways), len(ways)} { // it may just have come
+		if got := scrape(t, m, "circuit_breaker_transitions_total"); len(got) != want {
+			t.Errorf("scrape %d: %v, want %d series", n, got, want)
+		}
+	}
+	_ = m.Event(opened)
+	if got := scrape(t, m, "circuit_breaker_transitions_total"); len(got) != 1+len(ways) {
+		t.Errorf("when it is back: %v, want its series", got)
+	}
+}
+
 func TestTransitionsBeginAtZero(t *testing.T) {
 	m := New(BuildInfo{})
-	m.Levels(func() Levels { return Levels{Breakers: []BreakerLevel{{"b", "closed"}}} })
+	m.Levels(func() Levels { return Levels{Breakers: []BreakerLevel{{Name: "b", State: "closed"}}} })
 	transitions := func() []string { return scrape(t, m, "circuit_breaker_transitions_total") }
 	want := []string{
 		`circuit_breaker_transitions_total{from="closed",name="b",to="open"} 0`,
@@ -431,13 +488,17 @@ func busy(t *testing.T) *Metrics {
 	m.Levels(func() Levels {
 		return Levels{
 			PolicyHash: "0a1b2c",
-			Breakers:   []BreakerLevel{{"b", "closed"}},
+			Breakers:   []BreakerLevel{{Name: "b", State: "closed"}},
 			Faults:     []FaultLevel{{"chaos", true}},
 			Budgets:    []BudgetLevel{{"orders", 5}},
 			KeySets:    []KeySetLevel{{"https://id.example.com/", time.Unix(1, 0)}},
+			Limits:     []LimitLevel{{"adaptive@orders", 14, 12, 3, .02, map[string]uint64{"normal": 2}}},
+			Stores:     []StoreLevel{{Name: "shared", Available: true}},
 
 			Certificates: []CertificateLevel{{"data", "", "certFile", time.Unix(1, 0)}},
+			Upstreams:    []UpstreamLevel{{"orders", false, []EndpointLevel{{"127.0.0.1:3000", "healthy", 1, 0, 2, 1}}}},
 
+			LogDropped:   new(uint64),
 			AuditDropped: new(uint64),
 			SpansDropped: map[string]int64{"queue_full": 1},
 		}
@@ -445,6 +506,8 @@ func busy(t *testing.T) *Metrics {
 	m.Reloaded(true)
 	r := &exchange.Record{Route: "orders", Method: "GET", Status: 200}
 	r.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Act, Reason: "503"})
+	r.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Pass, Reason: exchange.HedgeWon})
+	r.Note(exchange.Decision{Kind: exchange.Retry, Policy: "safe", Outcome: exchange.Broken, Reason: exchange.BodyNotReplayable})
 	r.Note(exchange.Decision{Kind: exchange.Fault, Policy: "chaos", Outcome: exchange.Act, Reason: exchange.FaultAbort})
 	r.Note(exchange.Decision{Kind: exchange.Authz, Policy: "rbac", Outcome: exchange.Pass, Rule: "readers"})
 	send(m, r, exchange.Attempt{Upstream: "orders", Status: 200})

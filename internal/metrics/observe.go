@@ -44,16 +44,32 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	}
 }
 
-// Event counts the transitions of a breaker that is not in shadow, and the
-// credentials that admin refused. It never objects.
+// Event counts the transitions of a breaker that is not in shadow, experiments,
+// and the credentials that admin refused. It never objects.
 func (m *Metrics) Event(e exchange.Event) error {
 	if e.Kind == exchange.Admin {
 		m.adminAuth.Inc()
 	}
+	if e.Kind == exchange.Experiment {
+		m.experiment(e)
+	}
 	if e.Kind == exchange.CircuitBreaker && !e.Shadow {
-		m.transitions.WithLabelValues(e.Name, e.From, e.To).Inc()
+		m.transitions.add(e.Name, e.From, e.To)
 	}
 	return nil
+}
+
+// outcomes are what may come of an experiment.
+var outcomes = []string{"held", "broken", "refused", "inconclusive", "aborted"}
+
+// experiment counts one that begins or ends.
+func (m *Metrics) experiment(e exchange.Event) {
+	if e.From == "" {
+		m.trials.Inc()
+		return
+	}
+	m.trials.Dec()
+	m.experiments.WithLabelValues(e.To).Inc()
 }
 
 // methodOf returns the label of method: what clients invent must not make

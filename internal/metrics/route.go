@@ -107,7 +107,12 @@ func (v *vectors) decided(route string, k decision) []prometheus.Counter {
 		all = append(all, v.rules.WithLabelValues(route, k.policy, k.rule, string(k.outcome)))
 	case k.kind == exchange.Retry && k.reason == exchange.BudgetExhausted:
 		all = append(all, v.budgetSpent.WithLabelValues(route))
-	case k.kind == exchange.Retry && acted:
+	case k.kind == exchange.Retry && k.reason == exchange.BodyNotReplayable:
+		all = append(all, v.bodies.WithLabelValues(route, k.policy))
+	case k.kind == exchange.Retry && (k.reason == exchange.HedgeWon || k.reason == exchange.HedgeLost):
+		does := strings.TrimPrefix(string(k.reason), "hedge_")
+		all = append(all, v.hedges.WithLabelValues(route, k.policy, does))
+	case k.kind == exchange.Retry && acted && k.reason != exchange.Hedged:
 		all = append(all, v.retries.WithLabelValues(route, string(k.reason)))
 	case k.kind == exchange.Fault && acted:
 		does := strings.TrimPrefix(string(k.reason), "fault_")

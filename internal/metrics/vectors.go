@@ -17,6 +17,8 @@ type vectors struct {
 	rules       *prometheus.CounterVec
 	retries     *prometheus.CounterVec
 	budgetSpent *prometheus.CounterVec
+	hedges      *prometheus.CounterVec
+	bodies      *prometheus.CounterVec
 	faults      *prometheus.CounterVec
 }
 
@@ -31,7 +33,7 @@ func newVectors() vectors {
 			"From the request's head to the last byte of the answer.",
 			"route", "method"),
 		attempts: counters("upstream_requests_total",
-			"Upstream calls by status or kind of failure, injected ones included; replayed is a call that net/http wrote again by itself.",
+			"Upstream calls by status or kind of failure, injected ones included; cancelled is one that another overtook, replayed one that net/http wrote again by itself.",
 			"route", "upstream", "code"),
 		attemptTook: seconds("upstream_request_duration_seconds",
 			"From the start of an upstream call to its response headers or its failure.",
@@ -46,8 +48,14 @@ func newVectors() vectors {
 			"Upstream calls that were repeated, by the reason.",
 			"route", "reason"),
 		budgetSpent: counters("retry_budget_exhausted_total",
-			"Upstream calls that were not repeated because the upstream's retry budget was spent.",
+			"Upstream calls that were not repeated, or not hedged, because the upstream's retry budget was spent.",
 			"route"),
+		hedges: counters("hedges_total",
+			"Attempts begun beside one that did not answer: won, whose answer the client got, or lost.",
+			"route", "policy", "outcome"),
+		bodies: counters("retry_bodies_not_replayable_total",
+			"Upstream calls that were not repeated because their body is larger than maxBufferedBody, or was not read to its end.",
+			"route", "policy"),
 		faults: counters("faults_injected_total",
 			"Faults injected on purpose, by what they did.",
 			"route", "fault", "type"),
@@ -63,7 +71,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.inFlight, v.requests, v.duration, v.attempts, v.attemptTook,
-		v.decisions, v.rules, v.retries, v.budgetSpent, v.faults,
+		v.decisions, v.rules, v.retries, v.budgetSpent, v.hedges, v.bodies, v.faults,
 	}
 }
 

@@ -85,6 +85,10 @@ func (f *File) things() []thing {
 	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
 		add("upstreams."+name, "upstream "+name, f.Upstreams[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.Stores)) {
+		add("stores."+name, "store "+name, f.Stores[name])
+		all[len(all)-1].print += f.Stores[name].Password.value // it prints as it is written, whatever it is
+	}
 	for kind, policies := range f.kinds() {
 		for _, name := range policies.names() {
 			add("policies."+kind+"."+name, kind+"/"+name, policies.get(name))

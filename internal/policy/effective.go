@@ -11,18 +11,23 @@ import (
 func (f *File) Effective(r *Route) Effective {
 	u, d, p, at := r.Use, f.Defaults.Use, f.Policies, f.origin().route(r)
 
-	e := Effective{Timeout: f.Defaults.Timeout, StreamIdleTimeout: f.Defaults.StreamIdleTimeout}
+	e := Effective{Timeout: f.Defaults.Timeout, StreamIdleTimeout: f.Defaults.StreamIdleTimeout, MaxDuration: f.Defaults.MaxDuration}
 	if r.Timeout != nil {
 		e.Timeout = *r.Timeout
 	}
 	if r.StreamIdleTimeout != nil {
 		e.StreamIdleTimeout = *r.StreamIdleTimeout
 	}
+	if r.MaxDuration != nil {
+		e.MaxDuration = *r.MaxDuration
+	}
 	e.Validation = orBuiltIn(pick(r, at, exchange.Validation, u.Validation, d.Validation, p.Validation))
 	authn, _ := pick(r, at, exchange.Authn, u.Authn, d.Authn, p.Authn)
 	e.Authn = first(authn)
 	e.Authz, _ = pick(r, at, exchange.Authz, u.Authz, d.Authz, p.Authz)
 	e.RateLimit, _ = pick(r, at, exchange.RateLimit, u.RateLimit, d.RateLimit, p.RateLimit)
+	limit, _ := pick(r, at, exchange.Concurrency, u.Concurrency, d.Concurrency, p.Concurrency)
+	e.Concurrency = first(limit)
 	e.CircuitBreaker = first(orBuiltIn(pick(r, at, exchange.CircuitBreaker, u.CircuitBreaker, d.CircuitBreaker, p.CircuitBreaker)))
 	e.Retry = first(orBuiltIn(pick(r, at, exchange.Retry, u.Retry, d.Retry, p.Retry)))
 	e.Fault, _ = pick(r, at, exchange.Fault, u.Fault, d.Fault, p.Fault)

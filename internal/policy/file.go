@@ -13,6 +13,7 @@ import (
 	"sidecar/internal/authz"
 	"sidecar/internal/breaker"
 	"sidecar/internal/certs"
+	"sidecar/internal/concurrency"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
@@ -33,6 +34,7 @@ type File struct {
 
 	Server    Server               `yaml:"server"`
 	Upstreams map[string]*Upstream `yaml:"upstreams"`
+	Stores    map[string]*Store    `yaml:"stores,omitempty"`
 	Policies  Policies             `yaml:"policies,omitempty"`
 	Defaults  Defaults             `yaml:"defaults"`
 
@@ -79,23 +81,29 @@ func (u *Upstream) Validate(report exchange.Report) {
 // Policies are named and grouped by kind. A named policy is one object: the
 // routes that use a limiter share its buckets.
 type Policies struct {
-	Validation     map[string]*validation.Config `yaml:"validation,omitempty"`
-	Authn          map[string]*authz.AuthnConfig `yaml:"authn,omitempty"`
-	Authz          map[string]*authz.Config      `yaml:"authz,omitempty"`
-	RateLimit      map[string]*ratelimit.Config  `yaml:"rateLimit,omitempty"`
-	CircuitBreaker map[string]*breaker.Config    `yaml:"circuitBreaker,omitempty"`
-	Retry          map[string]*retry.Config      `yaml:"retry,omitempty"`
-	Fault          map[string]*faults.Config     `yaml:"fault,omitempty"`
+	Validation     map[string]*validation.Config  `yaml:"validation,omitempty"`
+	Authn          map[string]*authz.AuthnConfig  `yaml:"authn,omitempty"`
+	Authz          map[string]*authz.Config       `yaml:"authz,omitempty"`
+	RateLimit      map[string]*ratelimit.Config   `yaml:"rateLimit,omitempty"`
+	Concurrency    map[string]*concurrency.Config `yaml:"concurrency,omitempty"`
+	CircuitBreaker map[string]*breaker.Config     `yaml:"circuitBreaker,omitempty"`
+	Retry          map[string]*retry.Config       `yaml:"retry,omitempty"`
+	Fault          map[string]*faults.Config      `yaml:"fault,omitempty"`
 }
 
 // Defaults hold for every route that does not say otherwise.
 type Defaults struct {
-	// Timeout runs until the response headers. Default 5s; 0 is none.
+	// Timeout runs until the response headers, retries included, from when the
+	// policies that look at the request have let it by. Default 5s; 0 is none.
 	Timeout time.Duration `yaml:"timeout"`
 	// StreamIdleTimeout ends an exchange that makes no progress in either
 	// direction for so long, from the response headers on. Default 60s; 0 is
 	// none.
 	StreamIdleTimeout time.Duration `yaml:"streamIdleTimeout"`
+	// MaxDuration ends an exchange so long after its request came, whatever it
+	// is doing: streams and upgraded connections too, and with what its policies
+	// and retries have taken. At least Timeout. Default 0: none.
+	MaxDuration time.Duration `yaml:"maxDuration,omitempty"`
 
 	Use Use `yaml:"use,omitempty"`
 }
@@ -111,9 +119,11 @@ type Route struct {
 	// Upstream is the name of where requests go.
 	Upstream string `yaml:"upstream"`
 
-	// Timeout and StreamIdleTimeout are those of defaults when not said.
+	// Timeout, StreamIdleTimeout and MaxDuration are those of defaults when not
+	// said.
 	Timeout           *time.Duration `yaml:"timeout,omitempty"`
 	StreamIdleTimeout *time.Duration `yaml:"streamIdleTimeout,omitempty"`
+	MaxDuration       *time.Duration `yaml:"maxDuration,omitempty"`
 
 	// Upgrade are the protocols that a connection may be upgraded to; a wish
 	// for another one is not passed on. Default [websocket].
@@ -142,13 +152,14 @@ type Match struct {
 // policy, or none. A kind that is not there has what defaults say, and
 // otherwise its built-in default.
 type Use struct {
-	Validation     Ref[validation.Config] `yaml:"validation,omitempty"`
-	Authn          Ref[authz.AuthnConfig] `yaml:"authn,omitempty"`
-	Authz          Ref[authz.Config]      `yaml:"authz,omitempty"`
-	RateLimit      Ref[ratelimit.Config]  `yaml:"rateLimit,omitempty"`
-	CircuitBreaker Ref[breaker.Config]    `yaml:"circuitBreaker,omitempty"`
-	Retry          Ref[retry.Config]      `yaml:"retry,omitempty"`
-	Fault          Ref[faults.Config]     `yaml:"fault,omitempty"`
+	Validation     Ref[validation.Config]  `yaml:"validation,omitempty"`
+	Authn          Ref[authz.AuthnConfig]  `yaml:"authn,omitempty"`
+	Authz          Ref[authz.Config]       `yaml:"authz,omitempty"`
+	RateLimit      Ref[ratelimit.Config]   `yaml:"rateLimit,omitempty"`
+	Concurrency    Ref[concurrency.Config] `yaml:"concurrency,omitempty"`
+	CircuitBreaker Ref[breaker.Config]     `yaml:"circuitBreaker,omitempty"`
+	Retry          Ref[retry.Config]       `yaml:"retry,omitempty"`
+	Fault          Ref[faults.Config]      `yaml:"fault,omitempty"`
 }
 
 // Ref is one entry of Use: exactly one of None, Names and Inline, or nothing.
@@ -200,11 +211,13 @@ type Named[C any] struct {
 type Effective struct {
 	Timeout           time.Duration
 	StreamIdleTimeout time.Duration
+	MaxDuration       time.Duration
 
 	Validation     []Named[validation.Config]
 	Authn          *Named[authz.AuthnConfig]
 	Authz          []Named[authz.Config]
 	RateLimit      []Named[ratelimit.Config]
+	Concurrency    *Named[concurrency.Config]
 	CircuitBreaker *Named[breaker.Config]
 	Retry          *Named[retry.Config]
 	Fault          []Named[faults.Config]

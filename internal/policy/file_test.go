@@ -66,6 +66,7 @@ policies:
   fault: {chaos: {abort: {status: 503}}}
 defaults:
   timeout: 3s
+  maxDuration: 1m
   use: {retry: safe, rateLimit: [many, few], fault: chaos, validation: {maxBody: 1KiB}}
 routes:
   - {name: plain, upstream: orders, match: {path: /a}}
@@ -73,12 +74,13 @@ routes:
     upstream: orders
     timeout: 0s
     streamIdleTimeout: 1s
+    maxDuration: 2s
     match: {path: /b}
     use: {retry: {perTryTimeout: 1s}, rateLimit: few, fault: none, circuitBreaker: none, validation: none}
 `)
 	summary := func(e Effective) (lines []string) {
 		add := func(kind, name, path string) { lines = append(lines, kind+" "+name+" "+path) }
-		lines = append(lines, fmt.Sprintf("timeouts %v %v", e.Timeout, e.StreamIdleTimeout))
+		lines = append(lines, fmt.Sprintf("timeouts %v %v %v", e.Timeout, e.StreamIdleTimeout, e.MaxDuration))
 		for _, p := range e.Validation {
 			add("validation", p.Name, fmt.Sprint(p.Path, " ", p.Config.MaxBody))
 		}
@@ -101,7 +103,7 @@ routes:
 		want  []string
 	}{
 		{0, []string{
-			"timeouts 3s 1m0s",
+			"timeouts 3s 1m0s 1m0s",
 			"validation plain/validation defaults.use.validation 1KiB",
 			"rateLimit many policies.rateLimit.many",
 			"rateLimit few policies.rateLimit.few",
@@ -110,7 +112,7 @@ routes:
 			"fault chaos policies.fault.chaos",
 		}},
 		{1, []string{
-			"timeouts 0s 1s",
+			"timeouts 0s 1s 2s",
 			"rateLimit few policies.rateLimit.few",
 			"retry own/retry routes[own].use.retry 3",
 		}},

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"iter"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -45,6 +46,27 @@ func (p policies) names() []string {
 }
 
 func (p policies) get(name string) any { return p.MapIndex(reflect.ValueOf(name)).Interface() }
+
+// ofKind goes through the policies of one kind that the file has, and where they
+// are: the named ones, and those that stand where they are used.
+func ofKind[C any](w *walk, f *File, kind string, named map[string]*C, use func(Use) Ref[C]) iter.Seq2[string, *C] {
+	return func(yield func(string, *C) bool) {
+		at := map[string]*C{"defaults.use." + kind: use(f.Defaults.Use).Inline}
+		for name, c := range named {
+			at["policies."+kind+"."+name] = c
+		}
+		for _, r := range f.Routes {
+			if r != nil {
+				at[w.routes[r]+".use."+kind] = use(r.Use).Inline
+			}
+		}
+		for _, path := range slices.Sorted(maps.Keys(at)) {
+			if at[path] != nil && !yield(path, at[path]) {
+				return
+			}
+		}
+	}
+}
 
 // entry is what use says about one kind, whatever its type.
 type entry struct {

@@ -31,6 +31,9 @@ type Options struct {
 	// ReadFile reads the policy file and those that it names. Default: from
 	// the file system.
 	ReadFile func(path string) ([]byte, error)
+	// ReadInside reads a file that one of those refers to, and that must be in
+	// folder. Default: ReadFile, where no link leads out of it.
+	ReadInside func(folder, path string) ([]byte, error)
 	// Offline: neither variables nor the files that the policy names are
 	// read, and what depends on them is not checked. Such a File is good for
 	// checking only.
@@ -43,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
+	}
+	if o.ReadInside == nil {
+		o.ReadInside = func(folder, path string) ([]byte, error) { return readInside(o.ReadFile, folder, path) }
 	}
 	return o
 }

@@ -12,7 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
 	"sidecar/internal/ratelimit"
+	"sidecar/internal/retry"
 )
 
 // model is the policy file as a reader sees it. The schema and the reference
@@ -147,6 +149,8 @@ var scalars = map[reflect.Type]string{
 	reflect.TypeFor[exchange.Size]():      "size",
 	reflect.TypeFor[exchange.Condition](): "condition",
 	reflect.TypeFor[ratelimit.Rate]():     "rate",
+	reflect.TypeFor[retry.HedgeAfter]():   "patience",
+	reflect.TypeFor[faults.Bandwidth]():   "bandwidth",
 	reflect.TypeFor[Secret]():             "variable",
 }
 

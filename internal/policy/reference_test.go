@@ -31,7 +31,9 @@ A value is written so:
 | duration | ` + "`500ms`, `5s`, `1m30s`" + ` |
 | size | bytes: ` + "`512`, `64KiB`, `10MiB`, `1GiB`" + ` |
 | rate | ` + "`50/s`, `100/m`, `1000/h`" + ` |
-| condition | a status of 400 to 599, ` + "`5xx`, `gateway-error` (502, 503, 504), `retriable-4xx` (409), `connect-failure`, `reset-before-request`, `reset`, `timeout`, `protocol`" + `, or ` + "`grpc-`" + ` and a code, such as ` + "`grpc-unavailable`" + ` |
+| bandwidth | bytes a second: ` + "`512/s`, `64KiB/s`, `1MiB/s`, up to `1GiB/s`" + ` |
+| condition | a status of 400 to 599, ` + "`5xx`, `gateway-error` (502, 503, 504), `retriable-4xx` (409), `connect-failure`, `reset-before-request`, `refused-stream` (the same), `reset`, `timeout`, `protocol`" + `, or ` + "`grpc-`" + ` and a code: ` + "`cancelled`, `unknown`, `deadline-exceeded`, `resource-exhausted`, `aborted`, `internal`, `unavailable`, `data-loss`" + `. A status, ` + "`5xx`" + ` too, is one of an answer: what ends without one has the words after it |
+| patience | a duration of 1ms or more, or a percentile of the times seen, ` + "`p50` to `p99`" + ` |
 | variable | a variable and nothing else: ` + "`${VAR}` or `${VAR:-}`" + ` |
 
 ` + "`${VAR}` and `${VAR:-default}`" + ` stand for a variable in any value; ` + "`$$`" + ` is a dollar. NAME is a name that

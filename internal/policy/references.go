@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -24,7 +25,10 @@ func (w *walk) whole(f *File) {
 		w.check("routes", "must have at least one route")
 	}
 	w.use(f, "defaults.use", f.Defaults.Use)
+	w.lasts("defaults", f.Defaults.Timeout, f.Defaults.MaxDuration, true)
 	w.adminTokens(f)
+	w.stores(f)
+	w.fallbacks(f)
 
 	upstreams := slices.Sorted(maps.Keys(f.Upstreams))
 	for i, r := range f.Routes {
@@ -38,12 +42,28 @@ func (w *walk) whole(f *File) {
 			w.check(at+".upstream", missing("upstream", r.Upstream, upstreams))
 		}
 		w.use(f, at+".use", r.Use)
+		w.ownFallback(f, r, at)
+		if e := f.Effective(r); r.MaxDuration != nil || r.Timeout != nil {
+			w.lasts(at, e.Timeout, e.MaxDuration, r.MaxDuration != nil)
+		}
 		w.named(f.Routes, i)
 		if f.Server.Paths == PathsStrict {
 			w.strictPath(at+".match.path", r.Match.Path)
 			w.strictPath(at+".match.pathPrefix", r.Match.PathPrefix)
 		}
 		w.reachable(f.Routes, i)
+	}
+}
+
+// lasts checks that an exchange may take as long as its answer may take to
+// begin. said: maxDuration stands in the section at path, else timeout does.
+func (w *walk) lasts(path string, timeout, maxDuration time.Duration, said bool) {
+	switch {
+	case maxDuration == 0 || maxDuration >= timeout:
+	case said:
+		w.check(path+".maxDuration", fmt.Sprintf("must be at least timeout, %v, or 0s, got %v", timeout, maxDuration))
+	default:
+		w.check(path+".timeout", fmt.Sprintf("must be at most maxDuration, %v, got %v", maxDuration, timeout))
 	}
 }
 

@@ -19,7 +19,9 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"sidecar/internal/exchange"
+	"sidecar/internal/faults"
 	"sidecar/internal/ratelimit"
+	"sidecar/internal/retry"
 )
 
 // Every policy file that we hand out names the schema, and is one to it.
@@ -109,8 +111,10 @@ func TestPatternsAgreeWithScalars(t *testing.T) {
 	}{
 		"duration":  {duration, "0 5s 1m30s 1.5h .5s 5.s 100µs 10 5x s -5s +5s 1_0ms 5s5"},
 		"size":      {func(text string) error { return new(exchange.Size).UnmarshalText([]byte(text)) }, "0 512 512B 64KiB 10MiB 1GiB 5MB 5Ki -1 1.5KiB KiB 1TiB"},
+		"bandwidth": {func(text string) error { return new(faults.Bandwidth).UnmarshalText([]byte(text)) }, "1/s 64KiB/s 064B/s 1GiB/s 0/s 64KiB 64kB/s /s -1/s 1.5KiB/s 64KiB/m"},
 		"rate":      {func(text string) error { return new(ratelimit.Rate).UnmarshalText([]byte(text)) }, "1/s 50/s 100/m 1000/h 1000000/s 050/s 50 0/s 1000001/s 9999999/s 5/d 5/ /s -5/s 5.5/s 50/second"},
-		"condition": {func(text string) error { return new(exchange.Condition).UnmarshalText([]byte(text)) }, "400 503 599 5xx gateway-error retriable-4xx connect-failure reset-before-request reset timeout protocol client 399 600 050 4xx grpc-cancelled grpc-unknown grpc-deadline-exceeded grpc-resource-exhausted grpc-aborted grpc-internal grpc-unavailable grpc-data-loss grpc-nothing grpc-ok"},
+		"patience":  {func(text string) error { return new(retry.HedgeAfter).UnmarshalText([]byte(text)) }, "0 5s 100ms 1.5h p50 p95 p99 p49 p100 p9 p 95 P95 p95.5 -5s 5 5x"},
+		"condition": {func(text string) error { return new(exchange.Condition).UnmarshalText([]byte(text)) }, "400 503 599 5xx gateway-error retriable-4xx connect-failure reset-before-request refused-stream refused reset timeout protocol client 399 600 050 4xx grpc-cancelled grpc-unknown grpc-deadline-exceeded grpc-resource-exhausted grpc-aborted grpc-internal grpc-unavailable grpc-data-loss grpc-nothing grpc-ok"},
 	}
 	for scalar, tt := range tests {
 		pattern := regexp.MustCompile(patterns[scalar])

@@ -38,15 +38,19 @@ var definitions = object{
 	"duration":  orVariable(pattern("duration"), object{"const": 0}),
 	"size":      orVariable(pattern("size"), object{"type": "integer", "minimum": 0}),
 	"rate":      orVariable(pattern("rate")),
+	"bandwidth": orVariable(pattern("bandwidth")),
+	"patience":  orVariable(pattern("patience"), object{"const": 0}),
 	"condition": orVariable(pattern("condition"), object{"type": "integer", "minimum": 400, "maximum": 599}),
 }
 
 // patterns are how scalars of our own are written.
 var patterns = map[string]string{
-	"duration": `^\+?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`,
-	"size":     `^[0-9]+(B|KiB|MiB|GiB)?$`,
-	"rate":     `^\+?0*([1-9][0-9]{0,5}|1000000)/[smh]$`,
-	"condition": `^([45][0-9][0-9]|5xx|gateway-error|retriable-4xx|connect-failure|reset-before-request|reset|timeout|protocol` +
+	"duration":  `^\+?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`,
+	"size":      `^[0-9]+(B|KiB|MiB|GiB)?$`,
+	"bandwidth": `^0*[1-9][0-9]*(B|KiB|MiB|GiB)?/s$`,
+	"rate":      `^\+?0*([1-9][0-9]{0,5}|1000000)/[smh]$`,
+	"patience":  `^(p[5-9][0-9]|\+?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+))$`,
+	"condition": `^([45][0-9][0-9]|5xx|gateway-error|retriable-4xx|connect-failure|reset-before-request|refused-stream|reset|timeout|protocol` +
 		`|grpc-(cancelled|unknown|deadline-exceeded|resource-exhausted|aborted|internal|unavailable|data-loss))$`,
 }
 

@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"errors"
-	"io/fs"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -49,6 +46,9 @@ func (w *walk) section(key, node *yaml.Node, path string, v reflect.Value) bool 
 	}
 	if c, ok := v.Addr().Interface().(interface{ Validate(exchange.Report) }); ok {
 		c.Validate(func(field, problem string) { w.check(join(path, field), problem) })
+	}
+	if c, ok := v.Addr().Interface().(refers); ok && !w.Offline {
+		c.References(func(key, name string) ([]byte, error) { return w.referred(join(path, key), name) })
 	}
 	return true
 }
@@ -145,31 +145,4 @@ func (w *walk) reference(key, node *yaml.Node, path string, v reflect.Value) boo
 		v.FieldByName("Line").SetInt(int64(key.Line))
 	}
 	return ok
-}
-
-// readNamed reads a file that the policy names.
-func (w *walk) readNamed(path, name string, secret bool) {
-	if w.Offline || name == "" {
-		return
-	}
-	place := name
-	if !filepath.IsAbs(place) {
-		place = filepath.Join(w.folder, place)
-	}
-	data, err := w.ReadFile(place)
-	if err == nil && len(data) > maxFile {
-		err = errors.New("is larger than 1 MiB")
-	}
-	if err != nil {
-		var pathErr *fs.PathError
-		if errors.As(err, &pathErr) {
-			err = pathErr.Err // the place is known, and may come from a variable
-		}
-		w.report(path, "cannot be read: "+err.Error())
-		return
-	}
-	w.files[name], w.reads[path] = data, name
-	if secret {
-		w.secrets[path] = place
-	}
 }

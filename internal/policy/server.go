@@ -57,8 +57,10 @@ type Server struct {
 	// TrustedProxies are the peers whose X-Forwarded-For, -Host and -Proto and
 	// whose X-Request-ID count: networks or addresses. Those of any other peer
 	// are replaced; an empty list trusts nobody. Where requests are traced,
-	// only these peers' traces are continued. Default [127.0.0.0/8,
-	// ::1/128], this machine.
+	// only these peers' traces are continued. Their X-Request-Timeout, how long
+	// they wait for the end of the answer (2, 1.5, 300ms; a bare number is
+	// seconds), shortens a request's time, and what is left is passed on; any
+	// other peer's is dropped. Default [127.0.0.0/8, ::1/128], this machine.
 	TrustedProxies []exchange.Network `yaml:"trustedProxies"`
 
 	Shutdown Shutdown `yaml:"shutdown"`

@@ -38,11 +38,15 @@ func (f *File) Warnings() Problems {
 			ws.warn(at+".tls.insecureSkipVerify", "whoever is on the way may be the upstream: its certificate is not looked at")
 		}
 		ws.unused(at, "no route goes to it")
+		if problem := f.Upstreams[name].Idle(); problem != "" {
+			ws.warn(at+".outlier", problem)
+		}
 		if idle := f.Upstreams[name].Pool.IdleTimeout; idle >= safeIdle {
 			ws.warn(at+".pool.idleTimeout", fmt.Sprintf("should be shorter than the service's own keep-alive, "+
 				"often %v, or calls meet connections that are being closed, got %v", safeIdle, idle))
 		}
 	}
+	ws.stores()
 	for kind, policies := range f.kinds() {
 		for _, name := range policies.names() {
 			if modeOf(policies.get(name)) != exchange.ModeDisabled {
@@ -100,6 +104,15 @@ func (ws *warnings) retry(at string, c retry.Config, timeout time.Duration) {
 	if all := time.Duration(c.MaxAttempts) * c.PerTryTimeout; timeout > 0 && all > timeout {
 		ws.warn(at, fmt.Sprintf("%d attempts of %v do not fit into the route's timeout, %v", c.MaxAttempts, c.PerTryTimeout, timeout))
 	}
+	if c.Hedge == nil {
+		return
+	}
+	switch after := c.Hedge.After.Fixed; {
+	case timeout > 0 && after >= timeout:
+		ws.warn(at, fmt.Sprintf("hedge does nothing: it waits for %v, and the route's timeout is %v", after, timeout))
+	case c.PerTryTimeout > 0 && after >= c.PerTryTimeout:
+		ws.warn(at, fmt.Sprintf("hedge comes too late: it waits for %v, and perTryTimeout is %v", after, c.PerTryTimeout))
+	}
 }
 
 // mark remembers which policies are used.
@@ -108,7 +121,14 @@ func (ws *warnings) mark(e Effective) {
 	mark(ws.used, one(e.Authn)...)
 	mark(ws.used, e.Authz...)
 	mark(ws.used, e.RateLimit...)
+	for _, l := range e.RateLimit {
+		ws.used["stores."+l.Config.Store] = true
+	}
+	mark(ws.used, one(e.Concurrency)...)
 	mark(ws.used, one(e.CircuitBreaker)...)
+	if b := e.CircuitBreaker; b != nil && b.Config.Fallback != nil {
+		ws.used["upstreams."+b.Config.Fallback.Upstream] = true
+	}
 	mark(ws.used, one(e.Retry)...)
 	mark(ws.used, e.Fault...)
 }
@@ -137,6 +157,9 @@ func (ws *warnings) anonymous(e Effective, use, unknown string) (decided bool) {
 		if key := keyOfWho(p.Config); key != "" && p.Config.Mode == exchange.ModeEnforce {
 			ws.warn(use+"rateLimit", fmt.Sprintf("%s counts by %s, and %s", p.Name, key, unknown))
 		}
+	}
+	if c := e.Concurrency; c != nil && c.Config.Priority != nil && c.Config.Priority.Claim != "" && c.Config.Mode == exchange.ModeEnforce {
+		ws.warn(use+"concurrency", fmt.Sprintf("%s goes by claim:%s, and %s: all are alike", c.Name, c.Config.Priority.Claim, unknown))
 	}
 	return decided
 }

@@ -3,9 +3,9 @@ package policy
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"maps"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -34,8 +34,20 @@ type Watcher struct {
 	seen readings
 }
 
-// readings are what was found, by the path of the file.
-type readings map[string]reading
+// readings are what was found, by the file.
+type readings map[place]reading
+
+// place is where a file is, and the folder that no link there may lead out of,
+// if there is one.
+type place struct{ path, folder string }
+
+// readAt reads the file at p.
+func (w *Watcher) readAt(p place) ([]byte, error) {
+	if p.folder != "" {
+		return readInside(w.read, p.folder, p.path)
+	}
+	return w.read(p.path)
+}
 
 // reading stands for the content of a file, or for why it cannot be read.
 type reading struct {
@@ -54,13 +66,17 @@ func (w *Watcher) Load(load func(Options) (*File, error)) (*File, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := readings{}
-	f, err := load(Options{ReadFile: func(path string) ([]byte, error) {
-		data, err := w.read(path)
-		if lasting(path) {
-			seen[path] = readingOf(data, err)
+	read := func(p place) ([]byte, error) {
+		data, err := w.readAt(p)
+		if lasting(p.path) || errors.Is(err, errOutside) {
+			seen[p] = readingOf(data, err)
 		}
 		return data, err
-	}})
+	}
+	f, err := load(Options{
+		ReadFile:   func(path string) ([]byte, error) { return read(place{path: path}) },
+		ReadInside: func(folder, path string) ([]byte, error) { return read(place{path, folder}) },
+	})
 	w.seen = seen
 	select {
 	case w.loaded <- struct{}{}:
@@ -117,7 +133,11 @@ func (w *Watcher) Run(ctx context.Context, changed func(), warn func(error)) {
 func (w *Watcher) files() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Collect(maps.Keys(w.seen))
+	paths := make([]string, 0, len(w.seen))
+	for p := range w.seen {
+		paths = append(paths, p.path)
+	}
+	return paths
 }
 
 // look returns what is there now, and whether that is what the last load found.
@@ -125,8 +145,8 @@ func (w *Watcher) look() (now readings, same bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now = readings{}
-	for path := range w.seen {
-		now[path] = readingOf(w.read(path))
+	for p := range w.seen {
+		now[p] = readingOf(w.readAt(p))
 	}
 	return now, maps.Equal(now, w.seen)
 }

@@ -55,7 +55,8 @@ func outcome(rec *exchange.Record, resp *http.Response, err error) (int, *exchan
 
 // tell puts into the header of r what changes with each attempt.
 func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
-	remaining := rec.GRPC && !rec.Deadline.IsZero()
+	limit := crossingOf(r).guard.limit
+	remaining := limit.isSet() && (rec.GRPC || limit.form != unsaid)
 	if a.Number == 1 && !remaining && a.Forward == nil {
 		return
 	}
@@ -64,7 +65,7 @@ func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
 		r.Header.Set(attemptHeader, strconv.Itoa(a.Number))
 	}
 	if remaining {
-		r.Header.Set(grpcTimeoutHeader, formatGRPCTimeout(time.Until(rec.Deadline)))
+		limit.tell(r.Header, rec.GRPC)
 	}
 	stripSpellings(r.Header, func(name string) bool { return names(a.Forward, name) })
 	forward(r.Header, a.Forward)

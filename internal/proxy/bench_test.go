@@ -35,6 +35,17 @@ func BenchmarkChain(b *testing.B) {
 				p.ServeHTTP(httptest.NewRecorder(), r)
 			}
 		})
+		b.Run(name+"-parallel", func(b *testing.B) {
+			p, r := benchmarked(b, chains[name])
+			b.ReportAllocs()
+			b.SetParallelism(2)
+			b.RunParallel(func(pb *testing.PB) {
+				r := r.Clone(b.Context())
+				for pb.Next() {
+					p.ServeHTTP(httptest.NewRecorder(), r)
+				}
+			})
+		})
 	}
 }
 

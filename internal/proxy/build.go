@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"sidecar/internal/authz"
-	"sidecar/internal/breaker"
 	"sidecar/internal/certs"
 	"sidecar/internal/exchange"
 	"sidecar/internal/faults"
@@ -29,36 +28,36 @@ type builder struct {
 	identity  []string
 	old       state
 	next      state
-	authned   map[string]*authz.Authn // by name: keys are read once
-	// validations by name: schemas are compiled once.
-	validations map[string]*validation.Validation
-	needed      map[*authz.KeySet]bool
-	clients     map[string]*certs.Material // of upstreams with TLS, by their names
-	problems    policy.Problems
+	problems  policy.Problems
+
+	authned     map[string]*authz.Authn           // by name: keys are read once
+	validations map[string]*validation.Validation // by name: schemas are compiled once
+	needed      map[*authz.KeySet]bool            // by a policy that enforces
+	each        []eachEndpoint                    // breakers of endpoints
+	clients     map[string]*certs.Material        // of upstreams with TLS, by their names
 }
 
 func (p *Proxy) build(f *policy.File, old *Snapshot) (*Snapshot, error) {
 	b := &builder{
-		options: p.options, pseudonym: p.pseudonym, file: f,
-		identity: identityHeaders(f),
-		old:      state{}, next: state{}, authned: map[string]*authz.Authn{}, validations: map[string]*validation.Validation{}, needed: map[*authz.KeySet]bool{},
-		clients: map[string]*certs.Material{},
+		options: p.options, pseudonym: p.pseudonym, file: f, identity: identityHeaders(f), next: state{},
+		authned: map[string]*authz.Authn{}, validations: map[string]*validation.Validation{},
+		needed: map[*authz.KeySet]bool{}, clients: map[string]*certs.Material{},
 	}
 	if old != nil {
 		b.old = old.state
 	}
 	s := &Snapshot{
 		file: f, strictPaths: f.Server.Paths == policy.PathsStrict,
-		trusted: f.Server.TrustedProxies, pseudonym: p.pseudonym, state: b.next,
-		needed: b.needed,
+		trusted: f.Server.TrustedProxies, pseudonym: p.pseudonym,
+		state: b.next, needed: b.needed, clients: b.clients, listeners: b.listeners(old),
 	}
-	s.listeners, s.clients = b.listeners(old), b.clients
 	for _, r := range f.Routes {
 		s.routes = append(s.routes, b.route(r))
 	}
 	for name, c := range f.Policies.Fault {
 		s.faults = append(s.faults, faults.Named{Name: name, Config: *c})
 	}
+	s.each = b.each
 	if len(b.problems) > 0 {
 		b.next.close(b.old)
 		return nil, b.problems
@@ -101,11 +100,13 @@ func (b *builder) route(r *policy.Route) *route {
 	e := b.file.Effective(r)
 	up := b.upstream(r.Upstream)
 	rt := &route{
-		name: r.Name, upstream: r.Upstream, match: newMatch(r.Match),
-		gates: b.gates(e), leg: b.leg(r, e, up), patience: cmp.Or(e.Timeout, e.StreamIdleTimeout, longestUpload),
+		name: r.Name, upstream: r.Upstream, match: newMatch(r.Match), gates: b.gates(e),
+		layers: b.layers(r, e), fallback: b.fallback(r, e),
+		patience: cmp.Or(e.Timeout, e.StreamIdleTimeout, longestUpload), longest: e.MaxDuration,
 	}
-	transport := wrap(b.innermost(up), rt.leg)
-	rt.seam = b.seam(r, deadline(e.Timeout, e.StreamIdleTimeout)(transport))
+	rt.leg = b.leg(r, e, up, rt.fallback)
+	transport := wrap(wrap(b.innermost(up), rt.leg), rt.layers)
+	rt.seam = b.seam(r, deadline(times{e.Timeout, e.StreamIdleTimeout})(transport))
 	return rt
 }
 
@@ -237,35 +238,18 @@ func (b *builder) rateLimit(e policy.Effective) []gate {
 			return ratelimit.NewBuckets(l.Config)
 		})
 		at := Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config}
-		limiter := ratelimit.New(l.Name, l.Config, buckets)
+		limiter := ratelimit.New(l.Name, l.Config, buckets, b.store(l.Config.Store))
 		if l.Config.Mode == exchange.ModeShadow {
-			shadows = append(shadows, gate{stages: []Stage{at}, check: ratelimit.NewGate(limiter).Check, shadow: true})
+			shadows = append(shadows, gate{stages: []Stage{at}, check: ratelimit.NewGate(limiter).Check, tells: true, shadow: true})
 			continue
 		}
 		stages, limiters = append(stages, at), append(limiters, limiter)
 	}
 	if len(limiters) > 0 {
 		g := ratelimit.NewGate(limiters...)
-		enforced = []gate{{stages: stages, check: g.Check, announce: g.Announce}}
+		enforced = []gate{{stages: stages, check: g.Check, tells: true, announce: g.Announce}}
 	}
 	return append(enforced, shadows...)
-}
-
-func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []layer) {
-	if e.CircuitBreaker == nil {
-		return nil, nil
-	}
-	c := e.CircuitBreaker.Config
-	name := e.CircuitBreaker.Name + "@" + r.Upstream
-	if c.Scope == breaker.ScopeRoute {
-		name = e.CircuitBreaker.Name + "@" + r.Name
-	}
-	s := take(b, exchange.CircuitBreaker, name, c, func() *breaker.State {
-		return breaker.NewState(name, c, b.options.Random, b.options.Observers.Event)
-	})
-	br := breaker.New(c, s)
-	at := []Stage{{exchange.CircuitBreaker, name, c.Line, c}}
-	return []layer{{at, br.Admit}}, []layer{{at, br.Count}}
 }
 
 // tell passes on an event that has happened already. It is no method of the
@@ -273,15 +257,20 @@ func (b *builder) breaker(r *policy.Route, e policy.Effective) (admit, count []l
 // before it.
 func (o Options) tell(e exchange.Event) { _ = o.Observers.Event(e) }
 
-func (b *builder) retry(r *policy.Route, e policy.Effective) []layer {
+func (b *builder) retry(r *policy.Route, e policy.Effective, up *upstream.Upstream) []layer {
 	if e.Retry == nil {
 		return nil
 	}
-	c := b.file.Upstreams[r.Upstream].RetryBudget
-	budget := take(b, retryBudget, r.Upstream, c, func() *retry.Budget {
+	c := b.file.Upstreams[up.Name()].RetryBudget
+	budget := take(b, retryBudget, up.Name(), c, func() *retry.Budget {
 		return retry.NewBudget(c)
 	})
-	rt := retry.New(e.Retry.Name, e.Retry.Config, budget, b.options.Random)
+	var times *retry.Times
+	if h := e.Retry.Config.Hedge; h != nil && h.After.Percentile > 0 {
+		name := e.Retry.Name + "@" + r.Name + "@" + up.Name()
+		times = take(b, exchange.Retry, name, h.After, func() *retry.Times { return retry.NewTimes(h.After.Percentile) })
+	}
+	rt := retry.New(e.Retry.Name, e.Retry.Config, budget, times, b.options.Random)
 	at := Stage{exchange.Retry, e.Retry.Name, e.Retry.Config.Line, e.Retry.Config}
 	return []layer{{[]Stage{at}, rt.Wrap}}
 }

@@ -12,7 +12,7 @@ import (
 // THE ORDER. It is written here and nowhere else; the policy file switches a
 // stage on, and never moves it.
 //
-//	validation(authn(authz(rateLimit( ReverseProxy -> deadline( circuitBreaker.Admit( retry( circuitBreaker.Count( attempt( fault( upstream )))))) ))))
+//	validation(authn(authz(rateLimit( ReverseProxy -> deadline( concurrency( circuitBreaker.Admit( retry( circuitBreaker.Count( attempt( fault( upstream ))))))) ))))
 
 // gates are what a route asks about the client's request, before anything is
 // sent.
@@ -25,15 +25,21 @@ func (b *builder) gates(e policy.Effective) []gate {
 	)
 }
 
-// leg is everything between the seam and one upstream, outermost first.
-func (b *builder) leg(r *policy.Route, e policy.Effective, up *upstream.Upstream) []layer {
-	admit, count := b.breaker(r, e)
+// layers stand between the seam and the leg, outermost first.
+func (b *builder) layers(r *policy.Route, e policy.Effective) []layer {
+	return b.concurrency(r, e) // one place for all attempts; its queue is within the route's timeout
+}
+
+// leg is everything from there to one upstream, outermost first. other
+// is the leg that stands in for it; nil: none does.
+func (b *builder) leg(r *policy.Route, e policy.Effective, up *upstream.Upstream, other *fallback) []layer {
+	admit, count := b.breaker(r, e, up, other)
 	return slices.Concat(
-		admit,         // refuses while open, before anything is buffered; gives the fallback
-		b.retry(r, e), // repeats all below
-		count,         // every attempt counts, and asks again: an open breaker ends the retries
-		b.attempt(up), // one note, one span and the attempt header for each
-		b.fault(e),    // innermost: a drill exercises every policy above
+		admit,             // refuses while open, before anything is buffered; gives the fallback
+		b.retry(r, e, up), // repeats all below
+		count,             // every attempt counts, and asks again: an open breaker ends the retries
+		b.attempt(up),     // one note, one span and the attempt header for each
+		b.fault(e),        // innermost: a drill exercises every policy above
 	)
 }
 

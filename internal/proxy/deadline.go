@@ -4,247 +4,146 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"sidecar/internal/exchange"
 )
 
+// times bound an upstream call in time; 0 is no bound.
+type times struct {
+	timeout time.Duration // from when it has passed the gates to the response headers
+	idle    time.Duration // from then on, while nothing moves in either direction
+}
+
 // deadline bounds an exchange in time. timeout runs until the response
 // headers; from then on idle bounds how long nothing may move in either
-// direction, so that large and endless bodies live. 0 is no bound.
+// direction, so that large and endless bodies live. What must be over at its
+// limit ends then, whatever it is doing.
 //
 // A gRPC call is a stream from its first message on, since its server may send
 // headers late; its own grpc-timeout bounds it to its end.
-func deadline(timeout, idle time.Duration) exchange.Layer {
+func deadline(t times) exchange.Layer {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 			g := guardOf(r)
-			resp, err := next.RoundTrip(r.WithContext(g.begin(r.Context(), timeout, idle)))
+			ctx, err := g.begin(r.Context(), t)
 			if err != nil {
-				g.end()
+				exchange.CloseBody(r)
+				return nil, err
+			}
+			answered := false
+			defer func() {
+				if !answered { // also when something panics
+					g.end()
+				}
+			}()
+			resp, err := next.RoundTrip(r.WithContext(ctx))
+			if err != nil {
 				return nil, err
 			}
 			if !g.stream() {
 				resp.Body.Close()
-				g.end()
-				return nil, context.Cause(g.ctx)
+				return nil, context.Cause(ctx)
 			}
 			resp.Body = g.body(resp)
+			answered = true
 			return resp, nil
 		})
 	}
 }
 
 // timedOut returns the cause with which a guard ends a call.
-func timedOut(what string, d time.Duration) error {
+func timedOut(what string, d time.Duration) *exchange.Failure {
 	return &exchange.Failure{Kind: exchange.FailedTimeout, Err: fmt.Errorf("%s within %v", what, d)}
 }
 
-// guard watches one exchange on behalf of deadline.
-type guard struct {
-	x       *crossing
-	ctx     context.Context // of the upstream call
-	cancel  context.CancelCauseFunc
-	timeout time.Duration
-	idle    time.Duration
-	base    time.Time
-	begun   atomic.Bool  // all above is set
-	last    atomic.Int64 // when something moved, since base
-
-	// mu guards all below. A timer that fires does all its work under it: once
-	// end has returned, nothing touches the client's connection any more, which
-	// may carry another request by then.
-	mu        sync.Mutex
-	timer     *time.Timer // until the response headers, then for progress
-	whole     *time.Timer // the caller's own deadline; nil if none
-	impatient error       // with which that ends the call
-	streaming bool
-	tunnel    bool // upgraded
-	ended     bool
+// limit is when an exchange must be over, its body's end included, and who
+// says so. The zero limit is none.
+type limit struct {
+	at     time.Time
+	after  time.Duration // the request's arrival
+	caller bool          // its caller says so, else its route
+	form   timeoutForm   // in which the caller has said it in X-Request-Timeout
 }
 
-// guardOf returns the guard of the exchange that r is part of.
-func guardOf(r *http.Request) *guard {
-	x := crossingOf(r)
-	x.guard.x = x
-	return &x.guard
-}
-
-// client controls the client's connection.
-func (g *guard) client() *http.ResponseController { return http.NewResponseController(&g.x.writer) }
-
-// begin starts the time until the response headers, and returns the context of
-// the upstream call.
-func (g *guard) begin(ctx context.Context, timeout, idle time.Duration) context.Context {
-	rec := &g.x.Record
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
-	g.timeout, g.idle, g.base = timeout, idle, time.Now()
-	if timeout > 0 {
-		g.timer = time.AfterFunc(timeout, g.fire)
+// limitOf returns when the exchange must be over: when its caller stops
+// waiting or when its route has it end, whichever comes first. The caller's
+// time runs from the request's arrival, which is when it began to wait.
+func limitOf(rec *exchange.Record, longest time.Duration) limit {
+	after, form, caller := callerTimeout(rec)
+	if longest > 0 && (!caller || longest < after) {
+		after, caller = longest, false
+	} else if !caller {
+		return limit{}
 	}
-	if rec.GRPC {
-		if limit, ok := grpcTimeout(rec.RequestHeader); ok {
-			rec.Deadline = g.base.Add(limit)
-			g.impatient = impatient(limit, timeout)
-			g.whole = time.AfterFunc(limit, func() { _ = g.overdue() })
-		}
-	} else if timeout > 0 {
-		rec.Deadline = g.base.Add(timeout)
-	}
-	g.begun.Store(true)
-	return g.ctx
+	return limit{at: rec.Start.Add(after), after: after, caller: caller, form: form}
 }
 
-// fire does what the timer is for just then.
-func (g *guard) fire() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case g.ended:
-	case g.streaming:
-		g.watch()
-	default:
-		g.expire()
+// tell puts into h how much is left until the limit, where an upstream looks
+// for that: every gRPC server knows grpc-timeout, and who gets an
+// X-Request-Timeout from its callers knows that.
+func (l limit) tell(h http.Header, grpc bool) {
+	left := time.Until(l.at)
+	if grpc {
+		h.Set(grpcTimeoutHeader, formatGRPCTimeout(left))
+	}
+	if l.form != unsaid {
+		h.Set(requestTimeoutHeader, formatRequestTimeout(left, l.form))
 	}
 }
 
-// expire ends the exchange for want of response headers. While we wait for
-// the client's body, the time was the client's. g.mu is held.
-func (g *guard) expire() {
-	cause := timedOut("no response headers", g.timeout)
-	switch {
-	case !g.x.Record.Uploading():
-	case !g.x.Record.GRPC:
-		g.x.Record.BlameClient(&exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.ClientTimeout})
-	case g.x.body.n.Load() == 0:
-		// The client's side of a gRPC call may stay open as long as it likes,
-		// but a server owes no answer to a call without a message.
-		cause = &exchange.Refusal{Kind: exchange.ByClient, Reason: exchange.DeadlineExceeded, Note: "no message came"}
+// isSet reports whether there is a limit.
+func (l limit) isSet() bool { return !l.at.IsZero() }
+
+// within returns d, or what is left until the limit if that is less.
+func (l limit) within(d time.Duration) time.Duration {
+	if !l.isSet() {
+		return d
 	}
-	g.cut(cause)
+	return min(d, time.Until(l.at))
 }
 
-// impatient returns the cause with which a call ends at its caller's own
-// deadline. It is the upstream's failure if that had as long as the route
-// gives it; else callers could, with a short one, open everybody's breaker.
-func impatient(limit, timeout time.Duration) error {
-	if timeout > 0 && limit >= timeout {
-		return timedOut("grpc-timeout: no end of the call", limit)
-	}
-	return &exchange.Refusal{
-		Kind: exchange.ByClient, Reason: exchange.DeadlineExceeded, Note: fmt.Sprintf("grpc-timeout of %v", limit),
-	}
-}
-
-// overdue ends the call if its caller has stopped waiting, and returns with
-// what; else nil. It is asked beside the timer, which may be late: the upstream
-// knows the deadline too, and ends the call in ways that look like a failure.
-func (g *guard) overdue() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.whole == nil || g.ended || time.Now().Before(g.x.Record.Deadline) {
+// passed returns what is told of an exchange whose limit has passed before
+// there was a call; nil while it has not.
+func (l limit) passed(rec *exchange.Record) error {
+	if !l.isSet() || time.Now().Before(l.at) {
 		return nil
 	}
-	if g.ctx.Err() == nil {
-		g.cut(g.impatient)
-	}
-	if context.Cause(g.ctx) != g.impatient {
-		return nil // something else has ended it before
-	}
-	return g.impatient
+	return l.refusal(rec)
 }
 
-// cut ends the call. A wait for the client's body is woken by its connection's
-// read deadline, as no context does.
-func (g *guard) cut(cause error) {
-	if g.x.body.abort(cause) {
-		_ = g.client().SetReadDeadline(longAgo) // where that is not supported, the cancel has to do
-	}
-	g.cancel(cause)
+// refusal says that the exchange is over, and that this is nobody's failure.
+func (l limit) refusal(rec *exchange.Record) *exchange.Refusal {
+	d := l.decision(rec)
+	return &exchange.Refusal{Kind: d.Kind, Policy: d.Policy, Reason: d.Reason, Note: d.Detail}
 }
 
-var longAgo = time.Unix(1, 0)
+func (l limit) decision(rec *exchange.Record) exchange.Decision {
+	if l.caller {
+		return exchange.Decision{
+			Kind: exchange.ByClient, Reason: exchange.DeadlineExceeded,
+			Detail: fmt.Sprintf("its caller waits %v", l.after),
+		}
+	}
+	return exchange.Decision{
+		Kind: exchange.ByRoute, Policy: rec.Route, Reason: exchange.MaxDuration,
+		Detail: fmt.Sprintf("no end within %v", l.after),
+	}
+}
 
-// stream goes from waiting for the response headers to watching for progress.
-// It reports false when the wait had ended the exchange already.
-func (g *guard) stream() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.ctx.Err() != nil {
-		return false
-	}
-	if g.streaming || g.ended {
-		return true
-	}
-	g.streaming = true
-	g.progress()
+// cause returns with what a call ends at the limit, which had so long until
+// then. It is the upstream's failure if that had as long as the route gives
+// it, but for a tenth that gates may have taken; else callers could, with a
+// short limit, open everybody's breaker.
+func (l limit) cause(rec *exchange.Record, had, timeout time.Duration) error {
+	fair := had >= timeout-timeout/10
 	switch {
-	case g.timer == nil && g.idle > 0:
-		g.timer = time.AfterFunc(g.idle, g.fire)
-	case g.timer != nil && g.idle > 0:
-		g.timer.Reset(g.idle)
-	case g.timer != nil:
-		g.timer.Stop()
+	case !fair, l.caller && (timeout == 0 || l.after < timeout):
+		return l.refusal(rec)
+	case l.caller:
+		return timedOut("no end of the call", l.after)
 	}
-	return true
-}
-
-func (g *guard) progress() { g.last.Store(int64(time.Since(g.base))) }
-
-// moved notes that a part of the client's body has come. It may be called
-// before begin.
-func (g *guard) moved() {
-	if !g.begun.Load() {
-		return
-	}
-	if g.x.Record.GRPC {
-		g.stream()
-	}
-	g.progress()
-}
-
-// watch ends the exchange when nothing has moved for idle, else looks again
-// when that could be so. g.mu is held.
-func (g *guard) watch() {
-	quiet := time.Since(g.base) - time.Duration(g.last.Load())
-	if quiet < g.idle {
-		g.timer.Reset(g.idle - quiet)
-		return
-	}
-	stalled := timedOut("no progress", g.idle)
-	if !g.x.writer.started.Load() && !g.tunnel {
-		g.cut(stalled) // a gRPC call without response headers: it can still be answered
-		return
-	}
-	kind, policy := exchange.ByUpstream, g.x.Record.Upstream
-	if g.x.writer.writing.Load() || g.x.Record.Uploading() && !g.x.Record.GRPC {
-		kind, policy = exchange.ByClient, "" // it does not read, or does not go on
-	}
-	g.x.Record.Note(exchange.Decision{
-		Kind: kind, Policy: policy, Outcome: exchange.Broken, Reason: exchange.StreamIdle,
-		Detail: fmt.Sprintf("nothing moved for %v", g.idle),
-	})
-	g.x.Record.Because(exchange.StreamIdle)
-	g.cut(stalled)
-	// Wake whoever waits for the client, in either direction.
-	_ = g.client().SetReadDeadline(longAgo)
-	_ = g.client().SetWriteDeadline(longAgo)
-}
-
-// end releases everything. It may be called more than once.
-func (g *guard) end() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ended = true
-	if g.timer != nil {
-		g.timer.Stop()
-	}
-	if g.whole != nil {
-		g.whole.Stop()
-	}
-	g.cancel(nil)
+	f := timedOut("no end of the call", l.after)
+	f.Why = exchange.MaxDuration
+	return f
 }

@@ -97,6 +97,22 @@ func ended(ctx context.Context) error {
 	return exchange.Ended(ctx)
 }
 
+func TestAPanicLeavesNoClockRunning(t *testing.T) {
+	x := &crossing{}
+	x.Context = t.Context()
+	x.guard.limit = limit{at: time.Now().Add(time.Hour), after: time.Hour}
+	defer func() {
+		if recover() == nil {
+			t.Error("does not panic")
+		}
+		if g := &x.guard; g.timer.Stop() || g.whole.Stop() || g.ctx.Err() == nil {
+			t.Error("a clock of the exchange still runs, or its call goes on")
+		}
+	}()
+	bug := exchange.RoundTripFunc(func(*http.Request) (*http.Response, error) { panic("a bug") })
+	_, _ = deadline(times{time.Hour, time.Hour})(bug).RoundTrip(httptest.NewRequest("GET", "/", nil).WithContext(x))
+}
+
 func TestAnUpstreamThatHangsIs504WhenTheTimeoutEnds(t *testing.T) {
 	hangs := func(r *http.Request) (*http.Response, error) { return nil, ended(r.Context()) }
 	inBubble(t, timed("3s", "1m"), hangs, func(t *testing.T, p *Proxy, saw *seen) {

@@ -90,7 +90,7 @@ func toRefusal(r *http.Request, err error) *exchange.Refusal {
 	var failure *exchange.Failure
 	if errors.As(err, &failure) {
 		return &exchange.Refusal{
-			Kind: exchange.ByUpstream, Policy: rec.Upstream, Reason: failure.Reason(), Note: failure.Err.Error(),
+			Kind: exchange.ByUpstream, Policy: rec.Asked(), Reason: failure.Reason(), Note: failure.Err.Error(),
 			Proxy: failure.Proxy,
 		}
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,11 +30,17 @@ func grpcTimeout(h http.Header) (time.Duration, bool) {
 	if unit < 0 || err != nil {
 		return 0, false
 	}
-	const longest = 1 << 62
-	if n > uint64(longest/grpcUnit[unit]) {
-		return longest, true
+	if n > uint64(longestTimeout/grpcUnit[unit]) {
+		return longestTimeout, true
 	}
 	return time.Duration(n) * grpcUnit[unit], true
+}
+
+// grpcStatus returns the status that a call has ended with, of h, which a
+// handler has written and put trailers into.
+func grpcStatus(h http.Header) string {
+	const name = "Grpc-Status"
+	return cmp.Or(h.Get(name), h.Get(http.TrailerPrefix+name))
 }
 
 // formatGRPCTimeout writes d in the finest unit that takes no more than 8

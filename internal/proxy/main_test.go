@@ -38,6 +38,7 @@ type ending struct {
 	Took              time.Duration
 	Decisions         []exchange.Decision
 	Principal         *exchange.Principal
+	Upstream          string
 }
 
 // noted returns the decision with that reason.
@@ -67,7 +68,7 @@ func (s *seen) Attempted(_ context.Context, _ *exchange.Record, a *exchange.Atte
 func (s *seen) End(_ context.Context, r *exchange.Record) {
 	s.ends <- ending{
 		r.ID, r.Route, r.Client.String(), r.Scheme, r.Status, r.Attempts(), r.Reason, r.BytesIn, r.BytesOut, r.Took,
-		slices.Clone(r.Decisions()), r.Principal(),
+		slices.Clone(r.Decisions()), r.Principal(), r.Upstream,
 	}
 }
 

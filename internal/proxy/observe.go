@@ -114,10 +114,14 @@ func (x *crossing) close(panicked any) {
 	if rec.Status == 0 {
 		rec.Status = x.writer.status
 	}
+	if rec.GRPC {
+		rec.GRPCStatus = grpcStatus(x.writer.Header())
+	}
 	if panicked == http.ErrAbortHandler {
 		rec.Because(exchange.ClientClosed) // the copy broke, and the upstream's body did not
 	}
 	rec.Seal()
+	rec.Upstream = rec.Asked()
 	if rec.Status == 0 {
 		rec.Status = statusOf(rec.Reason)
 	}

@@ -46,6 +46,7 @@ func TestStateOfUnchangedPoliciesSurvivesAReload(t *testing.T) {
 		{"lines that moved", moved, 503, 429},
 		{"another policy changed", strings.Replace(reloads, "abort: {status: 418}", "abort: {status: 500}", 1), 503, 429},
 		{"the breaker changed", strings.Replace(reloads, "consecutiveFailures: 1", "consecutiveFailures: 2", 1), 200, 429},
+		{"what the breaker answers with", strings.Replace(reloads, "consecutiveFailures: 1", "consecutiveFailures: 1, fallback: {body: sorry}", 1), 503, 429},
 		{"the limit changed", strings.Replace(reloads, "rate: 1/h", "rate: 2/h", 1), 503, 200},
 		{"the default said aloud", strings.Replace(reloads, "consecutiveFailures: 1", "consecutiveFailures: 1, window: 10s", 1), 503, 429},
 	}

@@ -18,16 +18,24 @@ type route struct {
 	upstream string
 	match    match
 	gates    []gate
+	layers   []layer // above the leg
 	leg      []layer
+	fallback *fallback // nil: there is none
 	seam     http.Handler
 
 	patience time.Duration // with a client whose body a gate reads
+	longest  time.Duration // an exchange may take; 0: as long as it likes
 }
 
 // serve takes r through its gates and on to the upstream.
 func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
-	body := &crossingOf(r).body
-	body.within(rt.patience)
+	g := guardOf(r)
+	if err := g.arrive(rt.longest); err != nil {
+		answer(w, r, err)
+		return
+	}
+	body := &g.x.body
+	body.within(g.limit.within(rt.patience))
 	err := pass(rt.gates, r)
 	body.within(0)
 	if err != nil {

@@ -56,6 +56,9 @@ func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	forwarded(pr, rec)
 	rw.limitUpgrade(pr, rec)
 	delete(h, attemptHeader)
+	if !rec.Trusted {
+		delete(h, requestTimeoutHeader) // its word does not count with us, nor behind us
+	}
 	h["X-Request-Id"] = []string{rec.ID}
 	h["Via"] = append(h["Via"], rw.via(pr.In))
 	// After the hop-by-hop fields are gone: a client cannot name these in its
@@ -142,12 +145,12 @@ func (rw *rewriter) limitUpgrade(pr *httputil.ProxyRequest, rec *exchange.Record
 	})
 }
 
-// ours returns the fields that only we may set: those that tell who calls, and
-// those that every request gets.
+// ours returns the fields that only we may set, or who we trust: those that
+// tell who calls, and those that every request gets.
 func ours(identity []string) map[string]bool {
 	names := map[string]bool{
 		"X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true,
-		"X-Request-Id": true, attemptHeader: true,
+		"X-Request-Id": true, attemptHeader: true, requestTimeoutHeader: true,
 	}
 	for _, name := range identity {
 		names[name] = true
@@ -216,9 +219,13 @@ func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
 	body.atEOF = said
 }
 
-// told puts into an upgraded response, which ReverseProxy writes by itself,
-// what every other response gets in its writer.
+// told notes whose response it is, and puts into an upgraded one, which
+// ReverseProxy writes by itself, what every other gets in its writer.
 func told(resp *http.Response) error {
+	rec := exchange.From(resp.Request.Context())
+	if a := exchange.AttemptOf(resp.Request); a.Upstream != "" {
+		rec.Answered = a
+	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
@@ -228,7 +235,6 @@ func told(resp *http.Response) error {
 			Kind: exchange.FailedProtocol, Err: fmt.Errorf("switched to protocol %q when asked for %q", got, want),
 		}
 	}
-	rec := exchange.From(resp.Request.Context())
 	rec.Status = resp.StatusCode
 	rec.CopyHeader(resp.Header)
 	resp.Header.Set("X-Request-Id", rec.ID)

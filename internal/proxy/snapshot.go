@@ -12,6 +12,7 @@ import (
 	"sidecar/internal/faults"
 	"sidecar/internal/policy"
 	"sidecar/internal/retry"
+	"sidecar/internal/upstream"
 )
 
 // Snapshot is a policy made ready to run. It never changes; a reload makes
@@ -28,6 +29,7 @@ type Snapshot struct {
 	clients     map[string]*certs.Material // of upstreams with TLS
 	state       state
 	needed      map[*authz.KeySet]bool // by a policy that enforces
+	each        []eachEndpoint         // breakers of endpoints
 }
 
 // start begins what runs beside requests.
@@ -73,19 +75,57 @@ func (s *Snapshot) Chain(name string) []Stage {
 	for _, g := range s.routes[i].gates {
 		chain = append(chain, g.stages...)
 	}
-	for _, l := range s.routes[i].leg {
+	for _, l := range s.routes[i].layers {
 		chain = append(chain, l.stages...)
 	}
-	up := s.file.Upstreams[s.routes[i].upstream]
-	return append(chain, Stage{exchange.ByUpstream, s.routes[i].upstream, up.Line, up})
+	return append(chain, s.stages(s.routes[i].leg, s.routes[i].upstream)...)
 }
 
-// Breakers returns every breaker, by name.
-func (s *Snapshot) Breakers() []*breaker.State { return objects[*breaker.State](s.state) }
+// Fallback returns the stages through which a request of that route goes to the
+// upstream that stands in for its own; nil if none does.
+func (s *Snapshot) Fallback(name string) []Stage {
+	i := slices.IndexFunc(s.routes, func(rt *route) bool { return rt.name == name })
+	if i < 0 || s.routes[i].fallback == nil {
+		return nil
+	}
+	return s.stages(s.routes[i].fallback.leg, s.routes[i].fallback.upstream)
+}
+
+// stages returns those of a leg, and the upstream that it leads to.
+func (s *Snapshot) stages(leg []layer, upstream string) (stages []Stage) {
+	for _, l := range leg {
+		stages = append(stages, l.stages...)
+	}
+	up := s.file.Upstreams[upstream]
+	return append(stages, Stage{exchange.ByUpstream, upstream, up.Line, up})
+}
+
+// Breakers returns every breaker, by name: of endpoints those that there are.
+func (s *Snapshot) Breakers() []*breaker.State {
+	all := objects[*breaker.State](s.state)
+	for _, each := range s.each {
+		all = append(all, each.breakers.States(each.hosts())...)
+	}
+	slices.SortFunc(all, func(a, b *breaker.State) int { return cmp.Compare(a.Name(), b.Name()) })
+	return all
+}
 
 // Breaker returns the breaker called name.
 func (s *Snapshot) Breaker(name string) (*breaker.State, bool) {
-	return object[*breaker.State](s.state, exchange.CircuitBreaker, name)
+	all := s.Breakers()
+	i, ok := slices.BinarySearchFunc(all, name, func(b *breaker.State, name string) int { return cmp.Compare(b.Name(), name) })
+	if !ok {
+		return nil, false
+	}
+	return all[i], true
+}
+
+// Upstreams returns every upstream that a route goes to, by name.
+func (s *Snapshot) Upstreams() []*upstream.Upstream { return objects[*upstream.Upstream](s.state) }
+
+// Upstream returns the upstream called name, if a route goes to it.
+func (s *Snapshot) Upstream(name string) (*upstream.Upstream, bool) {
+	return object[*upstream.Upstream](s.state, pool, name)
 }
 
 // Needs reports whether tokens are refused for want of the keys of k. It is so

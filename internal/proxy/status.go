@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/dunglas/httpsfv"
 
@@ -16,7 +17,8 @@ const proxyName = "sidecar"
 // (RFC 9209); "" for one of the upstream's that we only passed on.
 func proxyStatus(rec *exchange.Record, status int) string {
 	maker, ours := madeBy(rec)
-	if !ours && rec.Attempts() < 2 {
+	other := rec.Diverted()
+	if !ours && other == "" && rec.Attempts() < 2 {
 		return ""
 	}
 	item := httpsfv.NewItem(httpsfv.Token(proxyName))
@@ -24,14 +26,34 @@ func proxyStatus(rec *exchange.Record, status int) string {
 		item.Params.Add("error", httpsfv.Token(maker.answer().Proxy))
 		item.Params.Add("details", maker.String())
 	} else {
+		if other != "" {
+			item.Params.Add("next-hop", other)
+		}
 		item.Params.Add("received-status", int64(status))
-		item.Params.Add("details", "retried")
+		item.Params.Add("details", again(rec))
 	}
 	said, err := httpsfv.Marshal(httpsfv.List{item})
 	if err != nil { // names from the policy file and words of ours always marshal
 		return ""
 	}
 	return said
+}
+
+// again says how there came to be more than one upstream call, or another one.
+func again(rec *exchange.Record) string {
+	if rec.Diverted() != "" {
+		return "fallback"
+	}
+	if slices.ContainsFunc(rec.Decisions(), repeats) {
+		return "retried"
+	}
+	return "hedged"
+}
+
+// repeats reports whether d has made a call again that had ended, perhaps to
+// another upstream: what was decided on it before holds no more.
+func repeats(d exchange.Decision) bool {
+	return d.Reason == exchange.FallbackUpstream && d.Outcome == exchange.Act || d.Kind == exchange.Retry && d.Outcome == exchange.Act && d.Reason != exchange.Hedged
 }
 
 // origin is the decision that made an answer of our own.
@@ -63,11 +85,17 @@ func faultBehind(rec *exchange.Record) (name string) {
 		switch {
 		case d.Reason == exchange.FaultAbort && d.Outcome == exchange.Act:
 			name = d.Policy
-		case d.Kind == exchange.Retry && d.Outcome == exchange.Act:
+		case repeats(d):
 			name = ""
 		}
 	}
 	return name
+}
+
+// answered reports whether fault stood in for the call whose answer the client
+// gets, and not only for one that another has overtaken.
+func answered(rec *exchange.Record, fault string) bool {
+	return rec.Answered == nil || rec.Answered.Fault == fault
 }
 
 // madeBy returns the decision that made the answer, if that was not the
@@ -78,11 +106,11 @@ func madeBy(rec *exchange.Record) (origin, bool) {
 	found := false
 	for _, d := range rec.Decisions() {
 		switch {
-		case d.Outcome == exchange.Shadow:
+		case d.Outcome == exchange.Shadow, d.Reason == exchange.FaultAbort && !answered(rec, d.Policy):
 		case why != "" && d.Reason == why, d.Reason == exchange.FallbackServed, d.Reason == exchange.FaultAbort:
 			made, found = origin{d}, true
-		case d.Kind == exchange.Retry && d.Outcome == exchange.Act:
-			found = false // what was decided before is repeated
+		case repeats(d):
+			found = false
 		}
 	}
 	return made, found

@@ -68,7 +68,10 @@ func (b *builder) upstream(name string) *upstream.Upstream {
 		d.Digest, config = m.Digest, m.TLS
 	}
 	return take(b, pool, name, d, func() *upstream.Upstream {
-		return upstream.New(name, c.Config, config)
+		if b.options.Transport != nil { // nobody calls it, so nobody asks how it is
+			return upstream.New(name, c.Config.Unasked(), config, b.options.Observers.Event)
+		}
+		return upstream.New(name, c.Config, config, b.options.Observers.Event)
 	})
 }
 

@@ -71,7 +71,7 @@ func (g *guard) broke(err error) {
 	default:
 		rec.Because(exchange.UpstreamBody)
 		rec.Note(exchange.Decision{
-			Kind: exchange.ByUpstream, Policy: rec.Upstream, Outcome: exchange.Broken,
+			Kind: exchange.ByUpstream, Policy: rec.Asked(), Outcome: exchange.Broken,
 			Reason: exchange.UpstreamBody, Detail: err.Error(),
 		})
 	}
