@@ -51,9 +51,21 @@ func (c checkCmd) Run(p *process) error {
 // end, defaults included.
 func printRoute(w io.Writer, f *policy.File, s *proxy.Snapshot, r *policy.Route) {
 	e := f.Effective(r)
-	fmt.Fprintf(w, "route %s (line %d): %s -> %s, timeout %v, streamIdleTimeout %v, upgrade %v\n",
-		r.Name, r.Line, f.Inline(r.Match), r.Upstream, e.Timeout, e.StreamIdleTimeout, r.Upgrade)
-	for _, stage := range s.Chain(r.Name) {
+	longest := ""
+	if e.MaxDuration > 0 {
+		longest = fmt.Sprintf(", maxDuration %v", e.MaxDuration)
+	}
+	fmt.Fprintf(w, "route %s (line %d): %s -> %s, timeout %v, streamIdleTimeout %v%s, upgrade %v\n",
+		r.Name, r.Line, f.Inline(r.Match), r.Upstream, e.Timeout, e.StreamIdleTimeout, longest, r.Upgrade)
+	printStages(w, f, s.Chain(r.Name))
+	if stages := s.Fallback(r.Name); stages != nil {
+		fmt.Fprintln(w, "  fallback:")
+		printStages(w, f, stages)
+	}
+}
+
+func printStages(w io.Writer, f *policy.File, stages []proxy.Stage) {
+	for _, stage := range stages {
 		where := "built in"
 		if stage.Line > 0 {
 			where = fmt.Sprintf("line %d", stage.Line)

@@ -24,15 +24,16 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Run     runCmd     `cmd:"" help:"Run the sidecar. It reloads the policy file when that changes and on SIGHUP; SIGTERM drains and ends."`
-	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a policy file."`
-	Health  healthCmd  `cmd:"" help:"Say how a running sidecar fares; exit code 0 when it is healthy or degraded."`
-	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of policy files, for editors."`
-	Token   tokenCmd   `cmd:"" help:"Make a signed token, for trying a policy out."`
-	APIKey  apikeyCmd  `cmd:"" name:"apikey" help:"Make an API key, and the entry that lets it in."`
-	Audit   auditCmd   `cmd:"" help:"Look at the audit file."`
-	Demo    demoCmd    `cmd:"" help:"Run a flaky upstream and the sidecar in front of it, on loopback."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run        runCmd        `cmd:"" help:"Run the sidecar. It reloads the policy file when that changes and on SIGHUP; SIGTERM drains and ends."`
+	Check      checkCmd      `cmd:"" help:"Say everything that is wrong with a policy file."`
+	Health     healthCmd     `cmd:"" help:"Say how a running sidecar fares; exit code 0 when it is healthy or degraded."`
+	Experiment experimentCmd `cmd:"" help:"Have a running sidecar break something for a while, and say whether clients noticed; exit code 0 when the steady state held."`
+	Schema     schemaCmd     `cmd:"" help:"Print the JSON Schema of policy files, for editors."`
+	Token      tokenCmd      `cmd:"" help:"Make a signed token, for trying a policy out."`
+	APIKey     apikeyCmd     `cmd:"" name:"apikey" help:"Make an API key, and the entry that lets it in."`
+	Audit      auditCmd      `cmd:"" help:"Look at the audit file."`
+	Demo       demoCmd       `cmd:"" help:"Run a flaky upstream and the sidecar in front of it, on loopback."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // process is what a command has of the process it runs in.

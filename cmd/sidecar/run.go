@@ -14,6 +14,7 @@ import (
 	"sidecar/internal/admin"
 	"sidecar/internal/audit"
 	"sidecar/internal/exchange"
+	"sidecar/internal/experiment"
 	"sidecar/internal/faults"
 	"sidecar/internal/logging"
 	"sidecar/internal/metrics"
@@ -49,6 +50,8 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 	if err != nil {
 		return err
 	}
+	s.log.Start()
+	defer s.lastLines()
 	tuneMemory(s.log.Logger())
 	// net/http's Transport has no log of its own.
 	stdlog.SetFlags(0)
@@ -79,13 +82,14 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 type sidecar struct {
 	*reloader
 
-	faults    *faults.Switch
-	decisions *admin.Decisions
-	data      *listener
-	telemetry *listener
-	admin     *listener
-	failed    chan error
-	cut       context.CancelCauseFunc // ends every exchange
+	faults      *faults.Switch
+	experiments *experiment.Experiments
+	decisions   *admin.Decisions
+	data        *listener
+	telemetry   *listener
+	admin       *listener
+	failed      chan error
+	cut         context.CancelCauseFunc // ends every exchange
 }
 
 func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Writer) (*sidecar, error) {
@@ -101,7 +105,8 @@ func newSidecar(load func(policy.Options) (*policy.File, error), stderr io.Write
 	if err := s.observe(f.Telemetry, logging.New(stderr, f.RedactedLogs())); err != nil {
 		return nil, err
 	}
-	s.faults = faults.NewSwitch(s.observers.Event)
+	s.faults, s.experiments = faults.NewSwitch(s.observers.Event), experiment.New(s.observers.Event)
+	s.observers = append(s.observers, s.faults, s.experiments)
 	s.proxy = proxy.New(proxy.Options{Observers: s.observers, Faults: s.faults, ErrorLog: s.log.ErrorLog()})
 	s.health = admin.NewHealth(s.proxy, s.audit.Doubts)
 	if err := s.apply(f, exchange.Who{Name: "start"}); err != nil {
@@ -160,7 +165,7 @@ func (s *sidecar) listeners() {
 	s.telemetry = s.quiet(admin.Telemetry(s.health, s.metrics.Handler()))
 	a := &admin.Admin{
 		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: server.Admin,
-		Tell: s.observers.Event,
+		Tell: s.observers.Event, Experiments: s.experiments, StartExperiment: s.experiment,
 	}
 	s.admin = s.quiet(a.Handler())
 	ports := map[string]*listener{"data": s.data, "telemetry": s.telemetry, "admin": s.admin}
@@ -210,6 +215,7 @@ const settle = 100 * time.Millisecond
 // drain ends the sidecar without failing a request: others learn that it goes,
 // what is in flight gets its time, and only then is it cut.
 func (s *sidecar) drain() {
+	s.experiments.Close() // what is in flight ends without faults
 	log, shutdown := s.log.Logger(), s.proxy.Snapshot().File().Server.Shutdown
 	log.Info("draining", "delay", shutdown.DrainDelay.String(), "timeout", shutdown.Timeout.String())
 	s.health.Draining()
@@ -241,8 +247,16 @@ func (s *sidecar) stop() {
 		l.close()
 	}
 	s.cut(nil)
+	s.experiments.Close()
 	s.proxy.Close()
 	s.deliver()
+}
+
+// lastLines writes what the log has still to say, if anybody takes it.
+func (s *sidecar) lastLines() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.log.Close(ctx)
 }
 
 // deliver sends the last spans and writes the last audit lines. A collector

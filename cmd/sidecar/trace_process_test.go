@@ -14,6 +14,7 @@ import (
 
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"sidecar/internal/authz"
 	"sidecar/internal/tracing/otlptest"
 )
 
@@ -135,6 +136,81 @@ func TestTheEndTellsHowManySpansWereLostAndWhy(t *testing.T) {
 	lost := r.line("spans not delivered")
 	if cause := fmt.Sprint(lost["error"]); lost["spans"] != 2.0 || !strings.Contains(cause, "connection refused") {
 		t.Errorf("the last word on spans is %v, want that 2 were lost, and why", lost)
+	}
+}
+
+// Whatever becomes of a request, no span holds what it proves itself with.
+func TestNoSpanTellsACredential(t *testing.T) {
+	sink := otlptest.Listen(t)
+	folder := t.TempDir()
+	signing, key := strings.Repeat("s", 32), authz.NewAPIKey()
+	entry, err := authz.APIKeyEntry(key, "nightly", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "hs256.secret"), signing)
+	write(t, filepath.Join(folder, "keys.jsonl"), entry+"\n")
+	token := func(args ...string) string {
+		t.Helper()
+		out, err := sidecarOutput(t, append([]string{"token", "--secret-file", filepath.Join(folder, "hs256.secret"), "--subject", "alice"}, args...)...)
+		if err != nil {
+			t.Fatal(out)
+		}
+		return strings.TrimSpace(out)
+	}
+	good, other := token(), token("--issuer", "stranger")
+	r := run(t, strings.NewReplacer("policies:", fmt.Sprintf(`policies:
+  authn: {users: {issuers: [{issuer: sidecar, secretFile: %q}], apiKeys: {file: %q}}}`,
+		filepath.Join(folder, "hs256.secret"), filepath.Join(folder, "keys.jsonl")),
+		"defaults: {use: {", "defaults: {use: {authn: users, ").Replace(tracedTo("http://"+sink.Address, well(t))))
+	signature := func(jwt string) string { return jwt[strings.LastIndexByte(jwt, '.')+1:] }
+	fields := []struct {
+		name, value, secret string
+		status              int
+	}{
+		{"Authorization", "Bearer " + good, signature(good), 200},
+		{"Authorization", "Bearer " + other, signature(other), 401},
+		{"Authorization", "Bearer " + good[:len(good)-9] + "AAAAAAAAA", "AAAAAAAAA", 401},
+		{"Authorization", "Bearer opaque-hunter2-bearer", "hunter2", 401},
+		{"Authorization", "Basic aHVudGVyMzpodW50ZXIz", "aHVudGVyMz", 401},
+		{"Authorization", "hunter4-hunter4", "hunter4", 401},
+		{"X-Api-Key", key, key, 200},
+		{"X-Api-Key", "hunter5-hunter5-hunter5-hunter5-hunter5", "hunter5", 401},
+		{"Cookie", "session=hunter6", "hunter6", 401},
+		{"Proxy-Authorization", "Basic hunter7", "hunter7", 401},
+		{"X-Amz-Security-Token", "hunter8", "hunter8", 401},
+	}
+	for _, f := range fields {
+		for _, fail := range []string{"", "yes"} { // by a fault, so that there are two attempts
+			req, _ := http.NewRequest("GET", r.data+"/v1/orders?access_token=hunter9&sig="+good, nil)
+			req.Header.Set(f.name, f.value)
+			req.Header.Set("X-Fail", fail)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if fail == "" && resp.StatusCode != f.status {
+				t.Errorf("%d with %s: %.20s, want %d", resp.StatusCode, f.name, f.value, f.status)
+			}
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	if code := r.exit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if n := len(sink.Spans()); n < 2*len(fields) {
+		t.Errorf("%d spans, want one for each of %d requests", n, 2*len(fields))
+	}
+	for _, s := range sink.Spans() {
+		for _, f := range fields {
+			for _, secret := range []string{f.secret, "hunter", "access_token", signature(good), good[:60]} {
+				if strings.Contains(s.String(), secret) {
+					t.Errorf("a span tells of %s: %v", f.name, s)
+				}
+			}
+		}
 	}
 }
 
