@@ -75,7 +75,7 @@ type Conditions []Condition
 // Match returns the first condition that the end of an upstream call meets.
 // A Refusal meets none: it is our own word, not the upstream's.
 func (cs Conditions) Match(resp *http.Response, err error) (Condition, bool) {
-	if err == nil && resp.StatusCode < 400 && resp.Header.Get("Grpc-Status") == "" {
+	if err == nil && resp.StatusCode < 400 && len(resp.Header["Grpc-Status"]) == 0 {
 		return "", false
 	}
 	for _, c := range cs {

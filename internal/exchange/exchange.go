@@ -54,25 +54,6 @@ func Values(r *http.Request, name string) []string {
 	return r.Header[name]
 }
 
-// Dashed returns the canonical name of the field for which CGI and its heirs
-// take the one called key, a field of r.Header: they make no difference between
-// - and _, and some of them none to any other mark that may stand in a name.
-func Dashed(key string) string {
-	if !strings.ContainsFunc(key, isMark) {
-		return key
-	}
-	return http.CanonicalHeaderKey(strings.Map(func(c rune) rune {
-		if isMark(c) {
-			return '-'
-		}
-		return c
-	}, key))
-}
-
-func isMark(c rune) bool {
-	return c != '-' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
-}
-
 // The protocols that a listener or an upstream speaks, in the policy file.
 const (
 	HTTP1 = "http1"

@@ -82,8 +82,9 @@ func (ws Wildcards) MatchPart(text string) bool {
 // PathGlob matches a path segment by segment: * stands for one segment or a
 // part of one, also an empty one; ** for any number of segments, also none.
 type PathGlob struct {
-	head     string // what every match begins with
-	segments []segmentGlob
+	head     string        // what every match begins with
+	lead     string        // the segments before the first with a star: they are compared at once
+	segments []segmentGlob // what follows
 }
 
 type segmentGlob struct {
@@ -98,16 +99,18 @@ func NewPathGlob(pattern string) PathGlob {
 	if starred {
 		head = strings.TrimSuffix(head, "/") // /a/** matches /a
 	}
-	var segments []segmentGlob
+	lead, segments := "", []segmentGlob(nil)
 	for text := range strings.SplitSeq(strings.TrimPrefix(pattern, "/"), "/") {
 		switch last := len(segments) - 1; {
+		case last < 0 && !strings.Contains(text, "*"):
+			lead += "/" + text
 		case text != "**":
 			segments = append(segments, segmentGlob{like: newWildcard(text)})
 		case last < 0 || !segments[last].any: // two of them say no more than one
 			segments = append(segments, segmentGlob{any: true})
 		}
 	}
-	return PathGlob{head, segments}
+	return PathGlob{head, lead, segments}
 }
 
 // Head returns what every path that p matches begins with.
@@ -121,13 +124,19 @@ func (p PathGlob) Match(path string) bool {
 	if !strings.HasPrefix(path, p.head) { // most paths need no more
 		return false
 	}
-	rest, ok := strings.CutPrefix(path, "/")
-	if !ok {
+	rest, ok := strings.CutPrefix(path, p.lead)
+	if !ok || path == "" {
 		return false
 	}
 	g := p.segments
-	at, next := segments{rest, true}, 0 // what is left of the path and of g
-	back, backTo := segments{}, -1      // the same, behind the last **
+	at, next := segments{}, 0 // what is left of the path and of g
+	if rest != "" {
+		if rest[0] != '/' {
+			return false
+		}
+		at = segments{rest[1:], true}
+	}
+	back, backTo := segments{}, -1 // the same, behind the last **
 	for at.more {
 		if next < len(g) && g[next].any {
 			if next == len(g)-1 {

@@ -42,6 +42,9 @@ func (p *Principal) Claim(name string) (any, bool) {
 	if v, ok := p.Claims[name]; ok {
 		return v, true
 	}
+	if strings.IndexByte(name, '.') < 0 {
+		return nil, false
+	}
 	var at any = p.Claims
 	for part := range strings.SplitSeq(name, ".") {
 		m, ok := at.(map[string]any)

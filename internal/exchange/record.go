@@ -86,6 +86,12 @@ type Record struct {
 	header      []Field
 	forward     []Field
 	called      called
+
+	// Where decisions and header begin.
+	usual struct {
+		decisions [usualDecisions]Decision
+		header    [usualFields]Field
+	}
 }
 
 // Field is one header field that the upstream is to see.
@@ -101,16 +107,25 @@ func With(ctx context.Context, r *Record) context.Context {
 	return context.WithValue(ctx, recordKey{}, r)
 }
 
-// Carrier is a context that carries its Record without a value between.
+// Carrier is a context that carries its Record, and its exchange's first
+// attempt, without a value between.
 type Carrier struct {
 	context.Context
 	Record Record
+	// Attempt is what AttemptOf returns where no other was put into the context;
+	// nil: none was made.
+	Attempt *Attempt
 }
 
 // Value returns what c carries, or the context that it is made of.
 func (c *Carrier) Value(key any) any {
-	if key == (recordKey{}) {
+	switch key {
+	case recordKey{}:
 		return &c.Record
+	case attemptKey{}:
+		if c.Attempt != nil {
+			return c.Attempt
+		}
 	}
 	return c.Context.Value(key)
 }
@@ -127,7 +142,7 @@ func From(ctx context.Context) *Record {
 // How many there are when every policy lets a request pass.
 const (
 	usualDecisions = 8
-	usualFields    = 2
+	usualFields    = 4
 )
 
 // Note adds a decision.
@@ -139,13 +154,14 @@ func (r *Record) Note(d Decision) {
 			d.At = time.Now()
 		}
 		if r.decisions == nil {
-			r.decisions = make([]Decision, 0, usualDecisions)
+			r.decisions = r.usual.decisions[:0]
 		}
 		r.decisions = append(r.decisions, d)
 	}
 }
 
-// Decisions returns what was noted, in order. The caller must not change it.
+// Decisions returns what was noted, in order. The caller must not change it,
+// nor keep it after the end.
 func (r *Record) Decisions() []Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -299,7 +315,7 @@ func (r *Record) AddHeader(key, value string) {
 	defer r.mu.Unlock()
 	if !r.sealed {
 		if r.header == nil {
-			r.header = make([]Field, 0, usualFields)
+			r.header = r.usual.header[:0]
 		}
 		r.header = append(r.header, Field{http.CanonicalHeaderKey(key), value})
 	}
@@ -309,8 +325,17 @@ func (r *Record) AddHeader(key, value string) {
 func (r *Record) CopyHeader(dst http.Header) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range r.header {
-		dst[f.Name] = append(dst[f.Name], f.Value)
+	if len(r.header) == 0 {
+		return
+	}
+	values := make([]string, len(r.header)) // one for all; dst may outlive r
+	for i, f := range r.header {
+		if have := dst[f.Name]; have != nil {
+			dst[f.Name] = append(have, f.Value)
+			continue
+		}
+		values[i] = f.Value
+		dst[f.Name] = values[i : i+1 : i+1]
 	}
 }
 
