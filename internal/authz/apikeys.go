@@ -78,9 +78,11 @@ func (k *apiKeys) challenge(*rejection) string {
 // shown returns what the upstream sees of the key's field, and, since it is
 // said, of its other spellings: a proven key, if it is to, else nothing.
 func (k *apiKeys) shown(r *http.Request, proven bool) exchange.Field {
-	f := exchange.Field{Name: k.header}
+	f := k.unproven()
 	if k.keep && proven {
 		f.Value = r.Header.Get(k.header)
 	}
 	return f
 }
+
+func (k *apiKeys) unproven() exchange.Field { return exchange.Field{Name: k.header} }

@@ -13,7 +13,7 @@ import (
 type asked struct {
 	*http.Request
 	path      string
-	host      string // without port
+	host      string // without port; where no rule asks for it, empty
 	client    netip.Addr
 	principal *exchange.Principal // nil: nobody is proven
 	spelled   bool                // some field's name may be read as another's
@@ -32,7 +32,7 @@ func (a *asked) values(name string) []string {
 // known before the body's end.
 func (a *asked) announces(name string) bool {
 	for key := range a.Trailer {
-		if exchange.Dashed(key) == name {
+		if exchange.ReadAs(key, name) {
 			return true
 		}
 	}
@@ -44,7 +44,7 @@ func (a *asked) announces(name string) bool {
 func spellings(r *http.Request, name string) []string {
 	values := exchange.Values(r, name)
 	for _, key := range slices.Sorted(maps.Keys(r.Header)) {
-		if key != name && exchange.Dashed(key) == name {
+		if key != name && exchange.ReadAs(key, name) {
 			values = slices.Concat(values, r.Header[key])
 		}
 	}
@@ -55,7 +55,7 @@ func spellings(r *http.Request, name string) []string {
 // as another.
 func spelled(h http.Header) bool {
 	for key := range h {
-		if exchange.Dashed(key) != key {
+		if exchange.Marked(key) {
 			return true
 		}
 	}

@@ -25,7 +25,7 @@ type Authn struct {
 	issuers map[string]verifier // by what iss says
 	opaque  verifier            // is asked about tokens of nobody in issuers; may be nil
 	skew    time.Duration       // that a token may be late by
-	tokens  *remembered[*verified]
+	tokens  *known
 	apiKeys *apiKeys // nil: none are accepted
 
 	names        map[string]string // our names to claims; see exchange.Principal
@@ -50,7 +50,7 @@ func NewAuthn(
 		optional:     c.Optional,
 		issuers:      make(map[string]verifier, len(c.Issuers)),
 		skew:         c.ClockSkew,
-		tokens:       newRemembered[*verified](tokensWeight),
+		tokens:       newKnown(tokensWeight),
 		names:        map[string]string{subjectName: "sub", rolesName: "roles"},
 		forwardToken: c.ForwardToken,
 	}
@@ -92,15 +92,15 @@ func (a *Authn) Check(r *http.Request) error {
 	record := exchange.From(r.Context())
 	ctx := r.Context()
 	if a.shadow {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		cancel() // keys that are not there are asked for, and not waited for
+		ctx = over // keys that are not there are asked for, and not waited for
 	}
 	v, why := a.prove(ctx, r)
 	if v != nil {
 		record.Identify(v.principal)
 		record.Forward(v.forward...)
-		record.Forward(a.shown(r, v.principal.By)...)
+		if v.principal.By != exchange.ByToken { // there forward says all
+			record.Forward(a.shown(r, v.principal.By)...)
+		}
 		return nil
 	}
 	for _, f := range a.forward {
@@ -116,6 +116,13 @@ func (a *Authn) Check(r *http.Request) error {
 	return a.refuse(why)
 }
 
+// over is a context that has ended.
+var over = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // authenticate returns what came of the one token in the Authorization fields,
 // or nothing if they show none.
 func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *rejection) {
@@ -123,41 +130,45 @@ func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *
 	if !shown || why != nil {
 		return nil, why
 	}
-	d := digestOf(token)
-	if v, ok := a.tokens.get(d); ok && (v.holds == nil || v.holds()) {
+	if v := a.tokens.get(token, time.Now()); v != nil {
 		return v, nil
 	}
-	v, until, why := a.verify(ctx, token)
+	v, why := a.verify(ctx, token)
 	if why != nil {
 		return nil, why
 	}
-	a.tokens.put(d, v, len(token)+principalSize, until)
+	a.tokens.put(token, v, keptSize(token), time.Now())
 	return v, nil
 }
 
-// verify returns what came of token, and until when that may be remembered.
-func (a *Authn) verify(ctx context.Context, token string) (*verified, time.Time, *rejection) {
+// verify returns what came of token.
+func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection) {
 	if !isToken68(token) {
-		return nil, time.Time{}, malformed(noBearer)
+		return nil, malformed(noBearer)
 	}
-	by, why := a.verifierOf(token)
+	t := shownToken{text: token, plain: parsePlain(token)}
+	by, why := a.verifierOf(t)
 	if why != nil {
-		return nil, time.Time{}, why
+		return nil, why
 	}
-	b, why := by.verify(ctx, token)
+	b, why := by.verify(ctx, t)
 	if why != nil {
-		return nil, time.Time{}, why
+		return nil, why
 	}
 	p := newPrincipal(b.issuer, b.claims, a.names)
-	return &verified{principal: p, forward: a.forwards(p), holds: b.holds}, b.end(a.skew), nil
+	v := &verified{principal: p, forward: a.forwards(p), until: b.end(a.skew), holds: b.holds}
+	if a.apiKeys != nil {
+		v.forward = append(v.forward, a.apiKeys.unproven())
+	}
+	return v, nil
 }
 
 // verifierOf returns who is to verify token: whose it says it is, and for all
 // that says nothing, or a stranger's name, who knows opaque tokens. One that has
 // a name here goes nowhere else, whatever comes of it; and one that has two goes
 // nowhere.
-func (a *Authn) verifierOf(token string) (verifier, *rejection) {
-	iss, err := issuerOf(token)
+func (a *Authn) verifierOf(t shownToken) (verifier, *rejection) {
+	iss, err := t.issuer()
 	if errors.Is(err, errTwoIssuers) {
 		return nil, invalid(err.Error())
 	}
@@ -179,7 +190,7 @@ func (a *Authn) verifierOf(token string) (verifier, *rejection) {
 
 // forwards returns what the upstream is to see of p, and of the token.
 func (a *Authn) forwards(p *exchange.Principal) []exchange.Field {
-	var fields []exchange.Field
+	fields := make([]exchange.Field, 0, len(a.forward)+2) // for the credentials too
 	for _, f := range a.forward {
 		fields = append(fields, exchange.Field{Name: f.header, Value: headerValue(p, f.claim)})
 	}

@@ -26,6 +26,9 @@ func TestAuthnReadsTheAuthorizationHeader(t *testing.T) {
 		{name: "a good token", fields: []string{"Bearer " + good}},
 		{name: "the scheme has no case", fields: []string{"bEARER " + good}},
 		{name: "more than one space", fields: []string{"Bearer  " + good + " "}},
+		{name: "two spaces", fields: []string{"Bearer  " + good}},
+		{name: "a space behind", fields: []string{"Bearer " + good + " "}},
+		{name: "a tab behind", fields: []string{"Bearer " + good + "\t"}},
 
 		{name: "no header", want: exchange.TokenMissing},
 		{name: "an empty header", fields: []string{""}, want: exchange.TokenMissing},

@@ -27,6 +27,7 @@ type Authz struct {
 	shadow      bool
 	deny, allow rules
 	headers     bool      // some rule asks for header fields
+	hosts       bool      // some rule asks for the host
 	open        bool      // what holds when no rule matches
 	external    *External // asked in place of the rules; nil: none
 }
@@ -43,6 +44,7 @@ func New(name string, c Config, external *External) *Authz {
 			rc.Name = fmt.Sprintf("rule-%d", i+1)
 		}
 		a.headers = a.headers || len(rc.When.Headers) > 0
+		a.hosts = a.hosts || len(rc.When.Hosts) > 0
 		if r := newRule(rc); r.deny {
 			a.deny.add(r)
 		} else {
@@ -61,19 +63,18 @@ func (a *Authz) Check(r *http.Request) error {
 		return a.consult(r, rec)
 	}
 	about := asked{
-		Request: r, path: r.URL.Path, host: exchange.HostOnly(r.Host), client: rec.Client, principal: rec.Principal(),
+		Request: r, path: r.URL.Path, client: rec.Client, principal: rec.Principal(),
 		spelled: a.headers && spelled(r.Header),
+	}
+	if a.hosts {
+		about.host = exchange.HostOnly(r.Host)
 	}
 	by, err := a.judge(&about)
 	if err != nil {
 		return err
 	}
-	for _, reading := range Readings(r.URL) {
-		if about.path = reading; reading == "" {
-			continue
-		}
-		if _, err := a.judge(&about); err != nil {
-			err.Note += fmt.Sprintf(", for the path read as %q", reading)
+	if !OneWay(r.URL) {
+		if err := a.judgeReadings(&about); err != nil {
 			return err
 		}
 	}
@@ -82,6 +83,21 @@ func (a *Authz) Check(r *http.Request) error {
 		d.Rule, d.Line = by.name, by.line
 	}
 	rec.Note(d)
+	return nil
+}
+
+// judgeReadings returns a refusal if a path is not allowed in each of its
+// readings, or nil.
+func (a *Authz) judgeReadings(about *asked) error {
+	for _, reading := range Readings(about.URL) {
+		if about.path = reading; reading == "" {
+			continue
+		}
+		if _, err := a.judge(about); err != nil {
+			err.Note += fmt.Sprintf(", for the path read as %q", reading)
+			return err
+		}
+	}
 	return nil
 }
 

@@ -20,6 +20,9 @@ func bearer(fields []string) (token string, shown bool, why *rejection) {
 	if len(fields) == 0 {
 		return "", false, nil
 	}
+	if token, ok := strings.CutPrefix(fields[0], "Bearer "); ok && usual(token) {
+		return token, true, nil
+	}
 	field := strings.Trim(fields[0], " \t")
 	at := strings.IndexFunc(field, isTokenChar)
 	if at < 0 {
@@ -42,6 +45,12 @@ func bearer(fields []string) (token string, shown bool, why *rejection) {
 	return token, true, nil
 }
 
+// usual reports whether a token stands behind its scheme as nearly all do, so
+// that there is nothing to take off it.
+func usual(token string) bool {
+	return token != "" && len(token) <= maxToken && token[0] != ' ' && !strings.HasSuffix(token, " ") && !strings.HasSuffix(token, "\t")
+}
+
 const noBearer = "the Authorization header must be Bearer and one token"
 
 // isTokenChar reports whether the name of a scheme may hold c (RFC 9110 section
@@ -56,13 +65,17 @@ func isNoTokenChar(c rune) bool { return !isTokenChar(c) }
 // token68 of RFC 9110 section 11.2.
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
-	for _, c := range []byte(s) {
-		switch {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
-		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
-		default:
+	for i := range len(s) {
+		if !token68[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+var token68 = func() (is [256]bool) {
+	for _, c := range []byte("-._~+/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+		is[c] = true
+	}
+	return is
+}()

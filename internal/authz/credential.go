@@ -68,14 +68,12 @@ func (a *Authn) prove(ctx context.Context, r *http.Request) (*verified, *rejecti
 }
 
 // shown returns what the upstream sees of the credentials that r shows, one of
-// which was proven: by, or none. It sees no other.
+// which was proven: by, or none. It sees no other. A token's proof says it by
+// itself.
 func (a *Authn) shown(r *http.Request, by string) []exchange.Field {
 	var fields []exchange.Field
 	if a.apiKeys != nil {
 		fields = append(fields, a.apiKeys.shown(r, by == exchange.ByAPIKey))
-	}
-	if by == exchange.ByToken {
-		return fields // forwards has said it, once for the token
 	}
 	if _, token, _ := bearer(r.Header["Authorization"]); !a.forwardToken || token && a.takesTokens() {
 		fields = append(fields, exchange.Field{Name: "Authorization"})

@@ -21,8 +21,8 @@ func newIntrospected(issuer string, by *Introspector, rules []jwt.ParserOption) 
 }
 
 // verify has what it returns count as long as the answer does.
-func (i *introspected) verify(ctx context.Context, token string) (believed, *rejection) {
-	a, err := i.by.ask(ctx, token)
+func (i *introspected) verify(ctx context.Context, t shownToken) (believed, *rejection) {
+	a, err := i.by.ask(ctx, t.text)
 	if err != nil {
 		return believed{}, &rejection{
 			reason:     exchange.IntrospectionUnavailable,

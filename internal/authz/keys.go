@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sidecar/internal/exchange"
 )
@@ -57,7 +58,7 @@ func (ks *keys) find(_ context.Context, kid, alg string) ([]any, error) {
 }
 
 // current returns ks itself: keys of a file are those of their policy.
-func (ks *keys) current() *keys { return ks }
+func (ks *keys) current(time.Time) *keys { return ks }
 
 // has reports whether there is a key called kid.
 func (ks *keys) has(kid string) bool {

@@ -85,11 +85,11 @@ func (k *KeySet) Close() {
 // find returns what may verify a token with the header's kid and alg. For keys
 // that are not there it waits a little, if they are being fetched.
 func (k *KeySet) find(ctx context.Context, kid, alg string) ([]any, error) {
-	ks := k.current()
+	ks := k.current(time.Now())
 	if ks == nil || kid != "" && !ks.has(kid) {
 		if round := k.nextRound(ks != nil); round != nil {
 			await(ctx, round)
-			ks = k.current()
+			ks = k.current(time.Now())
 		}
 	}
 	if ks == nil {
@@ -98,10 +98,10 @@ func (k *KeySet) find(ctx context.Context, kid, alg string) ([]any, error) {
 	return ks.find(ctx, kid, alg)
 }
 
-// current returns the keys, if there are any that may still be believed.
-func (k *KeySet) current() *keys {
+// current returns the keys, if there are any that may still be believed at now.
+func (k *KeySet) current(now time.Time) *keys {
 	s := k.seen.Load()
-	if s == nil || time.Since(s.at) > k.config.JWKS.Refresh+k.config.JWKS.StaleIfError {
+	if s == nil || now.Sub(s.at) > k.config.JWKS.Refresh+k.config.JWKS.StaleIfError {
 		return nil
 	}
 	return &s.keys
@@ -197,7 +197,7 @@ func (k *KeySet) Status() KeySetStatus {
 	}
 	st.LastSuccess = s.at
 	switch {
-	case k.current() == nil:
+	case k.current(time.Now()) == nil:
 		st.State = KeysExpired
 	case time.Since(s.at) > k.config.JWKS.Refresh:
 		st.State = KeysStale

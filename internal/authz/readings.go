@@ -32,7 +32,29 @@ func raw(u *url.URL) string {
 // Readings returns how else than as u.Path the path of u may be read; "" is a
 // reading that tells nothing new.
 func Readings(u *url.URL) [3]string {
+	if OneWay(u) {
+		return [3]string{}
+	}
 	return [...]string{raw(u), resolved(u.RawPath), plain(u.Path)}
+}
+
+// OneWay reports whether the path of u, as most are, can be read in no other way:
+// all Readings of it are "". It costs next to nothing.
+func OneWay(u *url.URL) bool { return u.RawPath == "" && !hasExtras(u.Path) }
+
+// hasExtras reports whether a decoded path has what some servers take off it.
+func hasExtras(p string) bool {
+	for i := range len(p) {
+		switch p[i] {
+		case ';', '\\', 0:
+			return true
+		case '/':
+			if i+1 < len(p) && (p[i+1] == '/' || p[i+1] == '.') {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // resolved returns a path as it was sent, read by who takes off what plain does
@@ -59,7 +81,7 @@ var encodedDot = strings.NewReplacer("%2e", ".", "%2E", ".")
 // plain returns a decoded path without what some servers take off it; "" if
 // there is nothing of the kind.
 func plain(p string) string {
-	if !strings.ContainsAny(p, ";\\\x00") && !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
+	if !hasExtras(p) {
 		return ""
 	}
 	clean, _, _ := strings.Cut(p, "\x00") // where a string ends in C

@@ -120,8 +120,8 @@ func (r *rule) match(a *asked) bool {
 }
 
 func (r *rule) matchPath(path string) bool {
-	for _, glob := range r.paths {
-		if glob.Match(path) {
+	for i := range r.paths {
+		if r.paths[i].Match(path) {
 			return true
 		}
 	}

@@ -113,12 +113,11 @@ func TestARememberedTokenFallsWithItsKey(t *testing.T) {
 }
 
 func TestRememberedTokensAreBounded(t *testing.T) {
-	ts := newRemembered[*verified](tokensWeight)
+	ts := newKnown(tokensWeight)
 	for i := range 3 * tokensWeight / maxToken {
-		ts.put(digestOf(fmt.Sprint(i)), &verified{}, maxToken, time.Now().Add(time.Hour))
+		ts.put(fmt.Sprint(i), &verified{until: time.Now().Add(time.Hour)}, maxToken, time.Now())
 	}
-	ts.kept.CleanUp()
-	if got, most := ts.kept.EstimatedSize(), tokensWeight/maxToken; got == 0 || got > most {
+	if got, most := ts.count, tokensWeight/maxToken; got == 0 || got > most {
 		t.Errorf("%d tokens are remembered, want 1 to %d", got, most)
 	}
 }

@@ -1,13 +1,7 @@
 package authz
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -15,16 +9,16 @@ import (
 
 // verifier finds out what the tokens of one issuer prove.
 type verifier interface {
-	// verify returns what token says, or why it is not believed.
-	verify(ctx context.Context, token string) (believed, *rejection)
+	// verify returns what t says, or why it is not believed.
+	verify(ctx context.Context, t shownToken) (believed, *rejection)
 }
 
 // believed is what a good token says, and how long that counts.
 type believed struct {
 	issuer string
 	claims jwt.MapClaims
-	until  time.Time   // at most; zero: as long as exp says
-	holds  func() bool // not any longer than this; nil: it does
+	until  time.Time                // at most; zero: as long as exp says
+	holds  func(now time.Time) bool // not any longer than this; nil: it does
 }
 
 // end returns when b counts no more, of a token that may be late by skew; zero
@@ -90,55 +84,4 @@ func (c IssuerConfig) readKeys(read func(path string) ([]byte, error)) (ks keys,
 	}
 	ks, err = parse(data)
 	return ks, field, err
-}
-
-var (
-	errNoJWT      = errors.New("the token is not a JWT")
-	errTwoIssuers = errors.New("the token has more than one iss claim")
-)
-
-// issuerOf returns what token says in iss, or errNoJWT or errTwoIssuers. It
-// proves nothing: it only chooses who verifies the token. It is read by hand, as
-// exactly as whoever verifies it reads it: a struct would take ISS for iss, and
-// the last one for all.
-func issuerOf(token string) (string, error) {
-	_, rest, _ := strings.Cut(token, ".")
-	payload, _, ok := strings.Cut(rest, ".")
-	if !ok {
-		return "", errNoJWT
-	}
-	data, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return "", errNoJWT
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return "", errNoJWT
-	}
-	var iss string
-	var other json.RawMessage
-	seen := false
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return "", errNoJWT
-		}
-		into := any(&other)
-		if name == "iss" {
-			if seen {
-				return "", errTwoIssuers
-			}
-			into, seen = &iss, true
-		}
-		if decoder.Decode(into) != nil {
-			return "", errNoJWT
-		}
-	}
-	if _, err := decoder.Token(); err != nil { // the end of the object
-		return "", errNoJWT
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return "", errNoJWT
-	}
-	return iss, nil
 }
