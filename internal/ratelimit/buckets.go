@@ -15,9 +15,10 @@ type Buckets struct {
 	start time.Time // what buckets count from; its monotonic clock is never set back
 	fresh func() bucket
 
-	one   bucket                    // of all requests, if there is no key
-	cells *otter.Cache[key, bucket] // nil then
-	turns atomic.Int64              // requests that wait for a turn that a store gave them
+	one    bucket                    // of all requests, if there is no key
+	cells  *otter.Cache[key, bucket] // nil then
+	recent recent                    // those of cells that were asked for last
+	turns  atomic.Int64              // requests that wait for a turn that a store gave them
 }
 
 // bucket is what one algorithm keeps of one key. Times are in nanoseconds since
@@ -31,8 +32,9 @@ type bucket interface {
 	look(now int64) level
 }
 
-// expirySlack is more than otter's expiry may be early.
-const expirySlack = 2 * time.Second
+// expirySlack is more than otter's expiry may be early: by a second, and by the
+// time for which it does not hear of what is recent.
+const expirySlack = time.Second + recently + time.Second
 
 // NewBuckets returns full buckets for c, which must be valid. Those with a key
 // run a goroutine until Close.
@@ -50,6 +52,7 @@ func NewBuckets(c Config) *Buckets {
 	// A bucket that was left alone for so long is full, and so is a new one:
 	// forgetting it loses nothing.
 	idle := min(life, math.MaxInt64-expirySlack) + expirySlack
+	b.recent = newRecent(c.MaxKeys)
 	b.cells = otter.Must(&otter.Options[key, bucket]{
 		MaximumSize:      c.MaxKeys,
 		ExpiryCalculator: otter.ExpiryAccessing[key, bucket](idle),
@@ -95,11 +98,25 @@ func (b *Buckets) Close() {
 // now returns the time as buckets count it.
 func (b *Buckets) now() int64 { return int64(time.Since(b.start)) }
 
-// of returns the bucket of k.
-func (b *Buckets) of(k key) bucket {
+// of returns the bucket of k. now is the time as b counts it.
+func (b *Buckets) of(k *key, now int64) bucket {
 	if b.cells == nil {
 		return b.one
 	}
+	slot := b.recent.slot(k)
+	have := slot.Load()
+	if have.holds(k, now) {
+		return have.bucket
+	}
+	kept := b.kept(*k)
+	if !have.fresh(now) {
+		slot.CompareAndSwap(have, &seen{k.clone(), kept, now + int64(recently)})
+	}
+	return kept
+}
+
+// kept returns the bucket of k that the cache has, or has from now on.
+func (b *Buckets) kept(k key) bucket {
 	if kept, ok := b.cells.GetIfPresent(k); ok {
 		return kept
 	}

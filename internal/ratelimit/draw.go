@@ -29,7 +29,7 @@ type draw struct {
 func (d *draw) begin(l *Limiter, record *exchange.Record, r *http.Request) {
 	d.Limiter, d.now = l, l.buckets.now()
 	if len(l.sources) > 0 {
-		d.key, d.by = l.sources.key(record, r)
+		d.by = l.sources.read(&d.key, record, r)
 	}
 }
 
@@ -45,7 +45,7 @@ func (d *draw) take(record *exchange.Record) bool {
 		}
 		d.now = d.buckets.now() // the call has taken its time
 	}
-	d.bucket = d.buckets.of(d.key)
+	d.bucket = d.buckets.of(&d.key, d.now)
 	d.level, d.waiter, d.taken = d.bucket.take(d.now, int64(d.patience(record)))
 	d.known = true
 	return d.taken
@@ -90,7 +90,7 @@ func (d *draw) patience(record *exchange.Record) time.Duration {
 // request that is refused is to cost nothing.
 func (d *draw) look() {
 	if d.remote == nil {
-		d.level, d.known = d.buckets.of(d.key).look(d.now), true
+		d.level, d.known = d.buckets.of(&d.key, d.now).look(d.now), true
 	}
 }
 
@@ -126,7 +126,7 @@ func wait(ctx context.Context, draws []draw) error {
 			if err := d.waiter.wait(ctx); err != nil {
 				return err
 			}
-		default:
+		case d.delay > 0:
 			longest = max(longest, d.delay-time.Duration(d.buckets.now()-d.now))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 type fields struct {
 	policy string // RateLimit-Policy; empty where only a service knows the limit
 	limit  string // RateLimit, without its parameters
+	texts  *texts
 }
 
 // The field names, as net/http spells them.
@@ -24,7 +25,7 @@ const (
 
 func newFields(name string, c Config) fields {
 	item := httpsfv.NewItem(asciiName(name))
-	f := fields{limit: marshal(item)}
+	f := fields{limit: marshal(item), texts: new(texts)}
 	if c.Rate.Count > 0 {
 		quota, window := c.quota()
 		item.Params.Add("q", quota)
@@ -66,7 +67,7 @@ func asciiName(name string) string {
 // add tells of a bucket that is as full as at. The draft's t is when the quota
 // is back: that is when the bucket is full or, if it is empty, when the next
 // request passes. So Retry-After is never earlier than t when r is 0.
-func (f fields) add(record *exchange.Record, at level) {
+func (f *fields) add(record *exchange.Record, at *level) {
 	reset := at.full
 	if at.remaining == 0 {
 		reset = at.wait
@@ -76,11 +77,11 @@ func (f fields) add(record *exchange.Record, at level) {
 	} else {
 		f.announce(record)
 	}
-	record.AddHeader(limitField, f.member(";r=", at.remaining, ";t=", wholeSeconds(reset)))
+	record.AddHeader(limitField, f.texts.field(f, at.remaining, wholeSeconds(reset)))
 }
 
 // announce tells of the limit, and nothing of a bucket.
-func (f fields) announce(record *exchange.Record) {
+func (f *fields) announce(record *exchange.Record) {
 	if f.policy != "" {
 		record.AddHeader(policyField, f.policy)
 	}
@@ -89,7 +90,7 @@ func (f fields) announce(record *exchange.Record) {
 // member returns a member with two parameters. They are integers, which are
 // their own serialization (RFC 9651 section 4.1.4): the library would take
 // twenty allocations for them on every request.
-func (f fields) member(first string, a int64, second string, b int64) string {
+func (f *fields) member(first string, a int64, second string, b int64) string {
 	text := make([]byte, 0, 64)
 	text = append(text, f.limit...)
 	text = strconv.AppendInt(append(text, first...), a, 10)

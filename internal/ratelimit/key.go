@@ -60,20 +60,25 @@ func newSources(keys []string) sources {
 // noKey is the name of the bucket of requests that have none of the keys.
 const noKey = "none"
 
-// key returns the first key that the request has, and what it is.
-func (ss sources) key(record *exchange.Record, r *http.Request) (k key, by string) {
-	for i, s := range ss {
-		if k, ok := s.key(record, r); ok {
+// read sets k, which is empty, to the first key that the request has, and
+// returns what that is.
+func (ss sources) read(k *key, record *exchange.Record, r *http.Request) (by string) {
+	for i := range ss {
+		if s := &ss[i]; s.read(k, record, r) {
 			k.source = i + 1
-			return k.bounded(), s.text
+			if len(k.value) > maxValue {
+				*k = k.bounded()
+			}
+			return s.text
 		}
 	}
-	return key{}, noKey
+	return noKey
 }
 
-// key returns what the request has of s. Nothing and an empty value are the
-// same: else leaving the value out would earn a bucket of its own.
-func (s source) key(record *exchange.Record, r *http.Request) (k key, ok bool) {
+// read sets k, which is empty, to what the request has of s, and reports whether
+// it has any. Nothing and an empty value are the same: else leaving the value
+// out would earn a bucket of its own.
+func (s *source) read(k *key, record *exchange.Record, r *http.Request) bool {
 	switch s.kind {
 	case "claim":
 		if p := record.Principal(); p != nil {
@@ -95,5 +100,5 @@ func (s source) key(record *exchange.Record, r *http.Request) (k key, ok bool) {
 	case "route":
 		k.value = record.Route
 	}
-	return k, k.value != "" || k.addr.IsValid()
+	return k.value != "" || k.addr.IsValid()
 }

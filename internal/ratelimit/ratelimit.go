@@ -108,13 +108,22 @@ func (l *Limiter) cost() int {
 // A request that a later limit refuses holds its share of the earlier ones for
 // an instant: another that comes just then may be refused.
 func (g *Gate) Check(r *http.Request) error {
-	record := exchange.From(r.Context())
-	var few [4]draw // the usual number needs no allocation
-	draws := few[:]
-	if len(g.limiters) > len(few) {
-		draws = make([]draw, len(g.limiters))
+	// The usual numbers need no allocation, and most routes not even to clear
+	// more than one.
+	switch n := len(g.limiters); {
+	case n == 1:
+		var one [1]draw
+		return g.check(r, one[:])
+	case n <= 4:
+		var few [4]draw
+		return g.check(r, few[:n])
+	default:
+		return g.check(r, make([]draw, n))
 	}
-	draws = draws[:len(g.limiters)]
+}
+
+func (g *Gate) check(r *http.Request, draws []draw) error {
+	record := exchange.From(r.Context())
 	refused := -1
 	for _, i := range g.order {
 		d := &draws[i]
@@ -148,7 +157,7 @@ func (g *Gate) tell(record *exchange.Record, draws []draw) {
 		switch {
 		case l.shadow:
 		case draws[i].known:
-			l.fields.add(record, draws[i].level)
+			l.fields.add(record, &draws[i].level)
 		default:
 			l.announce(record)
 		}

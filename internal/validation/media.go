@@ -30,11 +30,17 @@ func (ms mediaRanges) match(fields []string) bool {
 		return false
 	}
 	for _, m := range ms {
-		if (m.typ == "*" || strings.EqualFold(m.typ, typ)) && (m.sub == "*" || strings.EqualFold(m.sub, sub)) {
+		if fits(m.typ, typ) && fits(m.sub, sub) {
 			return true
 		}
 	}
 	return false
+}
+
+// fits reports whether half of a type is want, or that is any. Most clients
+// write it in lower case, as want is.
+func fits(want, half string) bool {
+	return want == half || want == "*" || strings.EqualFold(want, half)
 }
 
 // String returns the types as an Accept field lists them.

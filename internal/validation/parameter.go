@@ -90,7 +90,7 @@ func repeated(r *http.Request, query url.Values, p *openapi3.Parameter) bool {
 func spellings(r *http.Request, name string) (values []string) {
 	name = exchange.Dashed(http.CanonicalHeaderKey(name))
 	for key, have := range r.Header {
-		if exchange.Dashed(key) == name {
+		if exchange.ReadAs(key, name) {
 			values = append(values, have...)
 		}
 	}

@@ -139,12 +139,48 @@ func (v *Validation) checkHead(r *http.Request) error {
 			return v.refuse(exchange.HeaderMissing, name+" is required", "", "")
 		}
 	}
-	for _, name := range v.deny {
-		if has(r, name) || hasLike(r, name) {
+	if len(v.deny) > 0 {
+		if name := v.denied(r); name != "" {
 			return v.refuse(exchange.HeaderDenied, name+" is not allowed", "", "")
 		}
 	}
 	return nil
+}
+
+// denied returns the first name of the policy that r has a field of, or one that
+// an upstream may read as such, as CGI and its heirs do: with other hyphens, or
+// in its trailers; "" if there is none.
+func (v *Validation) denied(r *http.Request) string {
+	at := len(v.deny)
+	for i, name := range v.deny {
+		if has(r, name) {
+			at = i
+			break
+		}
+	}
+	// The fields are walked once, whatever the number of names: that is what
+	// takes most of the time.
+	for key := range r.Header {
+		at = v.readAs(key, at)
+	}
+	for key := range r.Trailer {
+		at = v.readAs(key, at)
+	}
+	if at == len(v.deny) {
+		return ""
+	}
+	return v.deny[at]
+}
+
+// readAs returns which of the denied names before the one numbered end a field
+// called key is read as; end if none.
+func (v *Validation) readAs(key string, end int) int {
+	for i, name := range v.deny[:end] {
+		if exchange.ReadAs(key, name) {
+			return i
+		}
+	}
+	return end
 }
 
 // checkTarget looks at the query and, where an API is described, returns the
@@ -188,19 +224,6 @@ func has(r *http.Request, name string) bool {
 		return len(r.Trailer) > 0
 	}
 	return len(r.Header[name]) > 0
-}
-
-// hasLike reports whether r has a field that an upstream may read as name, as
-// CGI and its heirs do: with other hyphens, or in its trailers.
-func hasLike(r *http.Request, name string) bool {
-	for _, fields := range []http.Header{r.Header, r.Trailer} {
-		for key := range fields {
-			if exchange.Dashed(key) == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (v *Validation) refuse(reason exchange.Reason, detail, key, value string) *exchange.Refusal {
