@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,15 +54,17 @@ func (d *Decisions) Begin(ctx context.Context, _ *exchange.Record) context.Conte
 // End remembers what the policies said, unless it is nothing but pass.
 func (d *Decisions) End(_ context.Context, r *exchange.Record) {
 	said := r.Decisions()
-	first := slices.IndexFunc(said, func(d exchange.Decision) bool { return d.Notable() })
-	if first < 0 {
+	for len(said) > 0 && !said[0].Notable() {
+		said = said[1:]
+	}
+	if len(said) == 0 {
 		return
 	}
 	at := r.Start.Add(r.Took).UTC()
 	id, method := strings.Clone(r.ID), exchange.Clip(r.Method, maxMethod) // the head that they are part of is not kept
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range said[first:] {
+	for _, s := range said {
 		if s.Notable() {
 			d.ring[d.n%kept] = decision{
 				at, id, r.Route, method, s.Kind, s.Policy, s.Rule, s.Outcome, s.Reason,

@@ -47,7 +47,7 @@ func (b *Breaker) judge(r *http.Request, resp *http.Response, err error) error {
 // clientLeft reports whether ctx ended because the client did: the server
 // cancels it without a cause of its own, we never do.
 func clientLeft(ctx context.Context) bool {
-	if !errors.Is(ctx.Err(), context.Canceled) {
+	if err := ctx.Err(); err == nil || !errors.Is(err, context.Canceled) {
 		return false
 	}
 	cause := context.Cause(ctx)

@@ -87,11 +87,11 @@ func (s *State) count(m *machine, failed, slow bool) {
 		s.probed(m, failed, slow)
 		return
 	}
-	now := time.Now()
-	m.window.At(now).Add(failed, slow)
+	m.window.Now().Add(failed, slow)
 	if !failed && !slow {
 		return // a good call opens nothing
 	}
+	now := time.Now()
 	if m.why = s.verdict(m, m.seen(now), failed, slow); m.why != "" {
 		m.tell(errFailed)
 	}

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -45,12 +46,10 @@ func (p *jsonLines) end(l *jsonLine, write func([]byte)) {
 	}
 }
 
-// key appends a key, which is ours, and what stands around it.
+// key appends a key, which is ours and not the first of its object, and what
+// stands around it.
 func (l *jsonLine) key(key string) {
-	if l.b[len(l.b)-1] != '{' {
-		l.b = append(l.b, ',')
-	}
-	l.b = append(l.b, '"')
+	l.b = append(l.b, `,"`...)
 	l.b = append(l.b, key...)
 	l.b = append(l.b, `":`...)
 }
@@ -73,7 +72,23 @@ func (l *jsonLine) number(key string, n int64) {
 
 func (l *jsonLine) millis(key string, d time.Duration) {
 	l.key(key)
-	l.b = strconv.AppendFloat(l.b, milliseconds(d), 'f', -1, 64)
+	l.b = appendMillis(l.b, d)
+}
+
+// appendMillis appends what milliseconds returns, in its shortest form. Times of
+// some size and sign are a matter of integers, which takes half as long.
+func appendMillis(b []byte, d time.Duration) []byte {
+	micros := d.Microseconds()
+	if micros < 0 || micros > 1e15 { // more digits than a float64 holds
+		return strconv.AppendFloat(b, milliseconds(d), 'f', -1, 64)
+	}
+	b = strconv.AppendInt(b, micros/1000, 10)
+	rest := micros % 1000
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	return bytes.TrimRight(b, "0")
 }
 
 func (l *jsonLine) address(key string, a netip.Addr) {
@@ -98,8 +113,7 @@ func (l *jsonLine) decisions(key string, ds []exchange.Decision) {
 		if l.b[len(l.b)-1] == '}' {
 			l.b = append(l.b, ',')
 		}
-		l.b = append(l.b, '{')
-		l.text("kind", d.Kind)
+		l.b = appendQuoted(append(l.b, `{"kind":`...), d.Kind)
 		l.textIf("policy", d.Policy)
 		l.text("outcome", string(d.Outcome))
 		l.textIf("reason", string(d.Reason))
@@ -139,11 +153,15 @@ func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0 // of what needs no escape
 	for i := 0; i < len(s); {
+		if isPlain(s[i]) {
+			i++
+			continue
+		}
 		c, size := rune(s[i]), 1
 		if c >= utf8.RuneSelf {
 			c, size = utf8.DecodeRuneInString(s[i:])
 		}
-		if c >= ' ' && c != '"' && c != '\\' && c != '\u2028' && c != '\u2029' && (c != utf8.RuneError || size > 1) {
+		if c >= utf8.RuneSelf && c != '\u2028' && c != '\u2029' && (c != utf8.RuneError || size > 1) {
 			i += size
 			continue
 		}
@@ -153,6 +171,9 @@ func appendQuoted(b []byte, s string) []byte {
 	}
 	return append(append(b, s[start:]...), '"')
 }
+
+// isPlain reports whether c is ASCII that needs no escape, which nearly all is.
+func isPlain(c byte) bool { return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
 func appendEscaped(b []byte, c rune) []byte {
 	const hex = "0123456789abcdef"

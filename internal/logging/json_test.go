@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,4 +140,17 @@ func FuzzLineIsThatOfTheLibrary(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMillisecondsAreWhatAFloatWouldBe(t *testing.T) {
+	for _, d := range []time.Duration{
+		0, 999, time.Microsecond, 10 * time.Microsecond, 120 * time.Microsecond, time.Millisecond,
+		1234567, 1200 * time.Microsecond, 1020 * time.Microsecond, 100 * time.Millisecond, 25 * time.Hour, -time.Microsecond,
+		-1234567, 1e15 * time.Microsecond, 1e15*time.Microsecond - time.Microsecond, 1e15*time.Microsecond + time.Microsecond, 1<<63 - 1, -1 << 63,
+	} {
+		want := strconv.FormatFloat(milliseconds(d), 'f', -1, 64)
+		if got := string(appendMillis(nil, d)); got != want {
+			t.Errorf("%d ns is %s ms, want %s", d, got, want)
+		}
+	}
 }

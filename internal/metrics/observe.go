@@ -3,6 +3,8 @@ package metrics
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sidecar/internal/exchange"
 )
 
@@ -35,10 +37,12 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	rt.inFlight.Dec()
 	rt.requests.get(request{method, r.Status}).Inc()
 	rt.duration.get(method).Observe(r.Took.Seconds())
-	decisions := r.Decisions()
+	decisions, place := r.Decisions(), 0
 	for i := range decisions {
 		d := &decisions[i]
-		for _, c := range rt.decisions.get(decision{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule}) {
+		var said []prometheus.Counter
+		said, place = rt.decisions.find(decision{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule}, place)
+		for _, c := range said {
 			c.Inc()
 		}
 	}

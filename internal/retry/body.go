@@ -18,32 +18,41 @@ import (
 type replay struct {
 	limit  int64
 	length int64 // as announced; -1 if unknown
-
-	// source holds one token, for the right to read body. It is a channel and
-	// no mutex since the wait for a client can be long: a synctest bubble can
-	// tell that such a reader waits.
-	source chan struct{}
+	rooms  *rooms
 	body   io.Reader // the client's; never closed here
 
 	announced []string    // the names of the trailers
 	trailer   http.Header // filled when body ends; read once it has
 
-	mu   sync.Mutex // guards all below; never held over a Read
-	kept []byte
-	err  error // how the client's body ended
-	over bool  // it is larger than limit: kept may not be its beginning
+	mu      sync.Mutex // guards all below; never held over a Read
+	room    *room      // what kept is in; nil: there is none
+	kept    []byte     // nobody has a part of it who does not hold mu
+	err     error      // how the client's body ended
+	over    bool       // it is larger than limit: kept may not be its beginning
+	reading bool       // somebody asks the client
+	freed   sync.Cond  // when nobody does any more
 
 	current *reader // of the attempt at hand; of the request's own goroutine
+	first   sent    // by the first attempt: mostly there is no other
+}
+
+// sent is what one attempt sends. A transport may hold on to it for longer than
+// the call lasts, so that it is never used again.
+type sent struct {
+	request http.Request
+	reader  reader
 }
 
 func newReplay(req *http.Request, limit int64) *replay {
 	if bodiless(req) {
 		return nil
 	}
-	return &replay{
-		limit: limit, length: req.ContentLength, source: make(chan struct{}, 1), body: req.Body,
+	b := &replay{
+		limit: limit, length: req.ContentLength, body: req.Body,
 		announced: slices.Collect(maps.Keys(req.Trailer)), trailer: req.Trailer,
 	}
+	b.freed.L = &b.mu
+	return b
 }
 
 func bodiless(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody }
@@ -55,18 +64,22 @@ func (b *replay) request(req *http.Request) *http.Request {
 	if b == nil {
 		return req
 	}
-	b.current = &reader{replay: b}
-	req = req.WithContext(req.Context())
-	req.Body = b.current
-	req.GetBody = nil // it would pass us by
-	if len(b.announced) > 0 {
-		req.Trailer = make(http.Header, len(b.announced))
-		for _, name := range b.announced {
-			req.Trailer[name] = nil
-		}
-		b.current.trailer = req.Trailer
+	s := &b.first
+	if b.current != nil {
+		s = new(sent)
 	}
-	return req
+	s.request, s.reader.replay = *req, b
+	s.request.Body = &s.reader
+	s.request.GetBody = nil // it would pass us by
+	if len(b.announced) > 0 {
+		s.reader.trailer = make(http.Header, len(b.announced))
+		for _, name := range b.announced {
+			s.reader.trailer[name] = nil
+		}
+		s.request.Trailer = s.reader.trailer
+	}
+	b.current = &s.reader
+	return &s.request
 }
 
 // whole reports whether another attempt could have the whole body.
@@ -102,84 +115,48 @@ func (b *replay) end() {
 	}
 }
 
-// reader is the body of one attempt. Its fields are guarded by replay.mu.
-type reader struct {
-	replay  *replay
-	trailer http.Header // of this attempt alone; filled before its body ends
-	at      int         // in kept
-	closed  bool
-}
-
-// Read returns what was kept, then what the client sends.
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.read(p)
-	if err == io.EOF && r.trailer != nil {
-		maps.Copy(r.trailer, r.replay.trailer)
-	}
-	return n, err
-}
-
-func (r *reader) read(p []byte) (int, error) {
-	if n, err, ok := r.again(p); ok {
-		return n, err
-	}
-	r.replay.source <- struct{}{}
-	defer func() { <-r.replay.source }()
-	// A stale reader may have read on in the meantime.
-	if n, err, ok := r.again(p); ok {
-		return n, err
-	}
-	n, err := r.replay.body.Read(p)
-	r.keep(p[:n], err)
-	return n, err
-}
-
-// again reads from what was kept. It is not ok if the client must be asked.
-func (r *reader) again(p []byte) (n int, err error, ok bool) {
-	b := r.replay
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case r.closed:
-		return 0, http.ErrBodyReadAfterClose, true
-	case r.at < len(b.kept):
-		n = copy(p, b.kept[r.at:])
-		r.at += n
-		return n, nil, true
-	case b.err != nil:
-		return 0, b.err, true
-	}
-	if b.over { // nobody will want it again
-		b.kept, r.at = nil, 0
-	}
-	return 0, nil, false
-}
-
-// keep keeps p, which this reader has read from the client, and how the
-// client's body ended.
-func (r *reader) keep(p []byte, err error) {
-	b := r.replay
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.err = err
-	if len(p) > 0 && (b.length > b.limit || int64(len(b.kept)+len(p)) > b.limit) {
-		b.over = true
-	}
-	if b.over && !r.closed {
-		b.kept, r.at = nil, 0
+// release gives back the room, when there will be no other attempt. Nobody reads
+// what was kept once the last reader is closed: all before it are.
+func (b *replay) release() {
+	if b == nil {
 		return
 	}
-	// A stale reader's bytes are kept even over the limit: the next attempt
-	// may have been decided on already. They are few, its next Read fails.
-	b.kept = append(b.kept, p...)
-	r.at = len(b.kept)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.current != nil && b.current.closed {
+		b.drop()
+	}
 }
 
-// Close ends the reader. It does not wait for a Read, and leaves the client's
-// body open for the next attempt.
-func (r *reader) Close() error {
-	r.replay.mu.Lock()
-	defer r.replay.mu.Unlock()
-	r.closed = true
-	return nil
+// drop forgets what was kept. b.mu is held.
+func (b *replay) drop() {
+	b.rooms.giveBack(b.room, b.kept)
+	b.room, b.kept = nil, nil
+}
+
+// begin waits until nobody reads the client's body, which may be long. Whoever
+// has begun must be done.
+func (b *replay) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.reading {
+		b.freed.Wait()
+	}
+	b.reading = true
+}
+
+func (b *replay) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	b.freed.Signal()
+}
+
+// hold adds p to what is kept. b.mu is held.
+func (b *replay) hold(p []byte) {
+	if b.room == nil && len(p) > 0 {
+		b.room = b.rooms.lend(max(int64(len(p)), min(b.length, b.limit, atOnce)))
+		b.kept = b.room.b
+	}
+	b.kept = append(b.kept, p...)
 }

@@ -46,7 +46,7 @@ func (b *Budget) Status() BudgetStatus {
 func (b *Budget) first() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.window.At(time.Now()).first++
+	b.window.Now().first++
 }
 
 // spend takes one retry from the budget, or reports that there is none.

@@ -35,6 +35,7 @@ type Retry struct {
 	times      *Times // nil: no hedge waits for a percentile
 	random     func() float64
 	onTimeouts bool // whether a timeout is worth another call
+	rooms      rooms
 }
 
 // New returns a Retry that behaves as c says, within b. c must be valid. times
@@ -86,6 +87,10 @@ func (r *Retry) shadow(next http.RoundTripper, req *http.Request) (*http.Respons
 func (r *Retry) roundTrip(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 	r.budget.first()
 	body, hedges := newReplay(req, int64(r.config.MaxBufferedBody)), r.hedges(req)
+	if body != nil {
+		body.rooms = &r.rooms
+		defer body.release()
+	}
 	for n := 1; ; n++ {
 		begun, resp, err := r.call(next, req, body, n, hedges)
 		n, hedges = n+begun, hedges-begun

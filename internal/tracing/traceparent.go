@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"net/http"
-	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -56,16 +55,25 @@ func parseTraceparent(s string) (c caller, ok bool) {
 // unhex decodes lower-case hexadecimal digits; others are not allowed here.
 func unhex(dst []byte, s string) bool {
 	for i := range dst {
-		high, low := strings.IndexByte(digits, s[2*i]), strings.IndexByte(digits, s[2*i+1])
-		if high < 0 || low < 0 {
+		high, low := digit(s[2*i]), digit(s[2*i+1])
+		if high|low > 0xf {
 			return false
 		}
-		dst[i] = byte(high<<4 | low)
+		dst[i] = high<<4 | low
 	}
 	return true
 }
 
-const digits = "0123456789abcdef"
+// digit returns what c stands for; more than 15: nothing.
+func digit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
+}
 
 // traceparent returns sc, which is sampled, as a header field has it.
 func traceparent(sc trace.SpanContext) string {
