@@ -4,6 +4,8 @@ package upstream
 
 import (
 	"context"
+	"io"
+	"strings"
 	"testing"
 )
 
@@ -22,5 +24,37 @@ func TestADirectCallAllocatesLittleMoreThanItsResponse(t *testing.T) {
 		if got := testing.AllocsPerRun(200, func() { roundTrip(t, u, r, buf[:]) }); got > tt.most {
 			t.Errorf("%s: %v allocations, want at most %v", name, got, tt.most)
 		}
+	}
+}
+
+// As an exchange calls: over a socket, and its context ends the wait itself.
+func TestACallOfAnExchangeAllocatesItsResponse(t *testing.T) {
+	body := strings.Repeat("x", 4<<10)
+	for name, tt := range map[string]struct {
+		method, body string
+		most         float64
+	}{
+		"GET":  {"GET", "", 4}, // the response, its header twice, and its text
+		"POST": {"POST", body, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := to(t, nil, raw(t, parrot(len(tt.body))))
+			r, i := interrupted(t)
+			r.Method, r.ContentLength = tt.method, int64(len(tt.body))
+			source := strings.NewReader("")
+			if tt.body != "" {
+				r.Body = io.NopCloser(source)
+			}
+			buf := make([]byte, 32<<10)
+			once := func() {
+				source.Reset(tt.body)
+				roundTrip(t, u, r, buf)
+			}
+			once()
+			i.done = 0 // by the dialer
+			if got := testing.AllocsPerRun(200, once); got > tt.most || i.done != 0 {
+				t.Errorf("%v allocations, Done was called %d times, want at most %v and never", got, i.done, tt.most)
+			}
+		})
 	}
 }

@@ -129,3 +129,13 @@ func carries(b *testing.B, name string, u *Upstream, body string) {
 		})
 	})
 }
+
+// BenchmarkOurPart is a direct call without a network.
+func BenchmarkOurPart(b *testing.B) {
+	u, buf := inMemory(b, usual), make([]byte, 32<<10)
+	r := usually(context.Background())
+	b.ReportAllocs()
+	for b.Loop() {
+		roundTrip(b, u, r, buf)
+	}
+}

@@ -26,8 +26,7 @@ type direct struct {
 }
 
 // roundTrip sends text, which is r, and counts in a how often it began again.
-// It returns the connection too, which is the response's as long as its body.
-func (d *direct) roundTrip(r *http.Request, text []byte, a *exchange.Attempt) (*http.Response, *conn, error) {
+func (d *direct) roundTrip(r *http.Request, text []byte, a *exchange.Attempt) (*http.Response, error) {
 	ctx := r.Context()
 	a.Replays = 0
 	w := d.pool.get()
@@ -35,17 +34,21 @@ func (d *direct) roundTrip(r *http.Request, text []byte, a *exchange.Attempt) (*
 		if w == nil {
 			nc, err := d.dial(ctx, "tcp", d.addr)
 			if err != nil {
-				return nil, nil, d.failure(ctx, seen, err)
+				return nil, d.failure(ctx, seen, err)
 			}
 			w = newWire(nc, &d.pool)
 		}
 		resp, err := w.exchange(r, text, d.headTimeout)
 		if err == nil {
-			return resp, &w.conn, nil
+			return resp, nil
+		}
+		if err == errNotQuiet { // nothing was sent
+			w = d.pool.get()
+			continue
 		}
 		seen = max(seen, w.progress())
 		if ctx.Err() != nil || !w.mayReplay(r) {
-			return nil, nil, d.failure(ctx, seen, err)
+			return nil, d.failure(ctx, seen, err)
 		}
 		a.Replays++
 		w = nil // a fresh one, which cannot fail for the same reason
@@ -67,7 +70,7 @@ func (w *wire) mayReplay(r *http.Request) bool {
 	if !w.reused || w.answered || w.late {
 		return false
 	}
-	return !w.wrote.Load() || isReplayable(r)
+	return !w.wrote || isReplayable(r)
 }
 
 func isReplayable(r *http.Request) bool {
@@ -85,9 +88,9 @@ func isReplayable(r *http.Request) bool {
 // progress returns how far the call at hand has come.
 func (w *wire) progress() progress {
 	switch {
-	case w.wrote.Load() && w.cutOff.Load():
+	case w.wrote && w.cutOff:
 		return cutOff
-	case w.wrote.Load():
+	case w.wrote:
 		return wrote
 	}
 	return connected

@@ -37,6 +37,10 @@ func TestBothTransportsWriteTheSame(t *testing.T) {
 	}{
 		{"no fields", "GET", "", nil},
 		{"fields in any order", "GET", "", with(http.Header{"X-B": {"2", "1"}, "X-A": {" spaced\t"}, "X-C": {""}, "X-D": nil, "x_e": {"\xff"}})},
+		{"fields that begin alike", "GET", "", with(http.Header{
+			"X-Forwarded-Proto": {"1"}, "X-Forwarded-Host": {"2"}, "X-Forwarded": {"3"}, "X-Forwarded-For": {"4"},
+			"X-Forwar": {"5"}, "X-Forwa": {"6"}, "X-Forwarded-Port": {"7"}, "x-forwarded": {"8"},
+		})},
 		{"a User-Agent", "GET", "", with(http.Header{"User-Agent": {" curl/8 ", "ignored"}})},
 		{"an empty User-Agent", "GET", "", with(http.Header{"User-Agent": {""}})},
 		{"a User-Agent of no values", "GET", "", with(http.Header{"User-Agent": nil})},

@@ -98,15 +98,15 @@ func (e *endpoint) closeIdle() {
 	}
 }
 
-// call sends r to e, and counts in a how often that began again. With the
-// response comes the connection it came over; nil if that speaks HTTP/2.
-func (e *endpoint) call(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, *conn, error) {
+// call sends r to e, and counts in a how often that began again. The response
+// is without what was meant for its connection alone.
+func (e *endpoint) call(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, error) {
 	if m := e.compose(r, preserveHost); m != nil {
 		late, err := m.body(r)
 		switch {
 		case err != nil:
 			defer m.free()
-			return nil, nil, e.direct.failure(r.Context(), uploading, err)
+			return nil, e.direct.failure(r.Context(), uploading, err)
 		case late == nil:
 			defer m.free()
 			return e.direct.roundTrip(r, m.text, a)
@@ -129,21 +129,26 @@ func (e *endpoint) compose(r *http.Request, preserveHost bool) *message {
 }
 
 // standard sends r to e with net/http's Transport.
-func (e *endpoint) standard(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, *conn, error) {
+func (e *endpoint) standard(r *http.Request, a *exchange.Attempt, preserveHost bool) (*http.Response, error) {
 	c := newCall()
 	out, transport := e.address(r, c, preserveHost)
 	resp, err := transport.RoundTrip(out)
 	a.Replays = c.replays()
 	if err != nil {
-		return nil, nil, failure(r.Context(), e.label, c.progress(), err)
+		return nil, failure(r.Context(), e.label, c.progress(), err)
 	}
 	conn := c.connection()
 	if c.early() {
 		conn.Close()
 		resp.Body.Close()
-		return nil, nil, failure(r.Context(), e.label, wrote, errEarlier)
+		return nil, failure(r.Context(), e.label, wrote, errEarlier)
 	}
-	return resp, conn, nil
+	beside := ""
+	if conn != nil && resp.Close {
+		beside = conn.options()
+	}
+	stripNamed(resp, beside)
+	return resp, nil
 }
 
 // errEarlier: net/http may hand on a connection over which more has come than

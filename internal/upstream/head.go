@@ -86,27 +86,30 @@ func (h *head) take(line []byte) (ended bool) {
 }
 
 // stripNamed removes the fields that the Connection header of resp names: they
-// were meant for us alone. A 101 keeps the two that make it one. c is what resp
-// came over; nil if that speaks HTTP/2.
-func stripNamed(resp *http.Response, c *conn) {
-	switched := resp.StatusCode == http.StatusSwitchingProtocols
-	strip := func(options string) {
-		for name := range strings.SplitSeq(options, ",") {
-			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-			if !switched || name != "Upgrade" {
-				delete(resp.Header, name)
-			}
-		}
-	}
+// were meant for us alone. A 101 keeps the two that make it one. Where that
+// header was taken out for the close in it, beside is what it said.
+func stripNamed(resp *http.Response, beside string) {
 	values, told := resp.Header["Connection"]
+	if !told {
+		if resp.Close && beside != "" {
+			stripOptions(resp, beside)
+		}
+		return
+	}
 	for _, options := range values {
-		strip(options)
+		stripOptions(resp, options)
 	}
-	if !told && resp.Close && c != nil {
-		strip(c.options())
-	}
-	if !switched {
+	if resp.StatusCode != http.StatusSwitchingProtocols {
 		delete(resp.Header, "Connection")
+	}
+}
+
+func stripOptions(resp *http.Response, options string) {
+	for name := range strings.SplitSeq(options, ",") {
+		name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
+		if name != "Upgrade" || resp.StatusCode != http.StatusSwitchingProtocols {
+			delete(resp.Header, name)
+		}
 	}
 }
 

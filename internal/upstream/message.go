@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"cmp"
 	"net/http"
 	"net/textproto"
@@ -16,34 +17,39 @@ const (
 	// maxBuffered is the longest body that is read before it is sent.
 	maxBuffered = 64 << 10
 
-	// maxPooled is the largest buffer that is kept for the next request, and
-	// maxFields as many fields: all of them are cleared after each.
+	// maxPooled is the largest buffer that is kept for the next request;
+	// maxLines and maxFields are the most lines of a header, in bytes, and the
+	// most fields.
 	maxPooled = maxBuffered + bufferSize
+	maxLines  = bufferSize
 	maxFields = 256
 )
 
 // message is a request in the form in which it is sent, byte for byte as
 // net/http would write it.
 type message struct {
-	text   []byte
-	fields []field // scratch
+	text []byte
+
+	// Scratch: the header's lines, and whose they are. Bytes are cheaper to sort
+	// than what points to them.
+	lines  []byte
+	fields []field
 }
 
+// field is where the lines of one name stand.
 type field struct {
-	name   string
-	values []string
+	start          uint64 // of the name, to compare it at once
+	from, name, to int
 }
 
 var messages = sync.Pool{New: func() any { return &message{text: make([]byte, 0, 4<<10)} }}
 
 // free gives m back. Nobody may use it any more.
 func (m *message) free() {
-	if cap(m.text) > maxPooled || cap(m.fields) > maxFields {
+	if cap(m.text) > maxPooled || cap(m.lines) > maxLines || cap(m.fields) > maxFields {
 		return
 	}
-	m.text = m.text[:0]
-	clear(m.fields[:cap(m.fields)]) // what they point to is the request's
-	m.fields = m.fields[:0]
+	m.text, m.lines, m.fields = m.text[:0], m.lines[:0], m.fields[:0]
 	messages.Put(m)
 }
 
@@ -80,7 +86,7 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 func plainHost(host string) bool {
 	for i := range len(host) {
 		switch c := host[i]; {
-		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == ':', c == '[', c == ']':
 		default:
 			return false
 		}
@@ -114,7 +120,7 @@ func (m *message) target(r *http.Request) bool {
 
 // header writes the fields in net/http's order.
 func (m *message) header(r *http.Request, host string) bool {
-	m.write("Host", host)
+	m.text = appendLine(m.text, "Host", host)
 	agent := "Go-http-client/1.1"
 	if values, ok := r.Header["User-Agent"]; ok { // empty: none is sent
 		agent = ""
@@ -123,49 +129,69 @@ func (m *message) header(r *http.Request, host string) bool {
 		}
 	}
 	if agent != "" {
-		m.write("User-Agent", agent)
+		m.text = appendLine(m.text, "User-Agent", agent)
 	}
 	if r.ContentLength > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
 		m.text = append(m.text, "Content-Length: "...)
 		m.text = append(strconv.AppendInt(m.text, r.ContentLength, 10), "\r\n"...)
 	}
-	if !m.sort(r.Header) {
-		return false
-	}
-	for _, f := range m.fields {
-		for _, v := range f.values {
-			m.write(f.name, textproto.TrimString(v))
+	for name, values := range r.Header {
+		if !m.field(name, values) {
+			return false
 		}
+	}
+	slices.SortFunc(m.fields, m.compare)
+	for _, f := range m.fields {
+		m.text = append(m.text, m.lines[f.from:f.to]...)
 	}
 	m.text = append(m.text, "\r\n"...)
 	return true
 }
 
-func (m *message) write(name, value string) {
-	m.text = append(append(m.text, name...), ": "...)
-	m.text = append(append(m.text, value...), "\r\n"...)
+func appendLine(text []byte, name, value string) []byte {
+	text = append(append(text, name...), ": "...)
+	return append(append(text, value...), "\r\n"...)
 }
 
-// sort takes the fields that are still to be written, by name. It fails if one
-// of them is for this connection alone, or cannot be sent.
-func (m *message) sort(h http.Header) bool {
-	for name, values := range h {
-		switch name {
-		case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+// field takes a field that is still to be written. It fails if that is for this
+// connection alone, or cannot be sent.
+func (m *message) field(name string, values []string) bool {
+	switch name {
+	case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return false
+	}
+	if n, _ := token(name); n == 0 || n != len(name) {
+		return false
+	}
+	from, lines := len(m.lines), m.lines
+	for _, v := range values {
+		if !isValue(v) {
 			return false
 		}
-		if !httpguts.ValidHeaderFieldName(name) {
-			return false
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false
-			}
-		}
-		if name != "Host" && name != "User-Agent" && name != "Content-Length" {
-			m.fields = append(m.fields, field{name, values})
+		lines = appendLine(lines, name, textproto.TrimString(v))
+	}
+	written := name == "Host" || name == "User-Agent" || name == "Content-Length"
+	if !written && len(values) > 0 {
+		m.lines = lines
+		m.fields = append(m.fields, field{start: start(name), from: from, name: from + len(name), to: len(lines)})
+	}
+	return true
+}
+
+// start returns the first bytes of name as a number by which names are in order.
+func start(name string) (n uint64) {
+	for i := range 8 {
+		n <<= 8
+		if i < len(name) {
+			n |= uint64(name[i])
 		}
 	}
-	slices.SortFunc(m.fields, func(a, b field) int { return cmp.Compare(a.name, b.name) })
-	return true
+	return n
+}
+
+func (m *message) compare(a, b field) int {
+	if a.start != b.start {
+		return cmp.Compare(a.start, b.start)
+	}
+	return bytes.Compare(m.lines[a.from:a.name], m.lines[b.from:b.name])
 }

@@ -18,19 +18,8 @@ type pool struct {
 	armed bool // the timer runs: something is idle, or was
 }
 
-// get returns a connection that the other side has neither closed nor written
-// to, or nil.
+// get returns a connection that may be dead by now, or nil.
 func (p *pool) get() *wire {
-	for {
-		w := p.pop()
-		if w == nil || w.quiet() {
-			return w
-		}
-		w.Close()
-	}
-}
-
-func (p *pool) pop() *wire {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(p.idle) - 1

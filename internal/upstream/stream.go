@@ -12,7 +12,7 @@ import (
 type stream struct {
 	ctx      context.Context
 	endpoint *endpoint // whose call ends with Close
-	body     io.Reader // net/http's, which knows the framing
+	body     io.Reader // net/http's, which knows the framing; nil: it has a length
 
 	mu      sync.Mutex // guards all below; never held over a Read
 	wire    *wire      // nil: the body has ended
@@ -29,8 +29,26 @@ func (s *stream) Read(p []byte) (int, error) {
 	if err := s.begin(); err != nil {
 		return 0, err
 	}
-	n, err := s.body.Read(p)
+	n, err := s.read(p)
 	return n, s.end(n, err)
+}
+
+// read reads a body of known length to its end and no further.
+func (s *stream) read(p []byte) (int, error) {
+	if s.body != nil {
+		return s.body.Read(p)
+	}
+	if int64(len(p)) > s.left {
+		p = p[:s.left]
+	}
+	n, err := s.wire.in.Read(p)
+	switch {
+	case int64(n) == s.left && err == nil:
+		err = io.EOF // at once, as net/http: it frees the connection
+	case int64(n) < s.left && err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (s *stream) begin() error {

@@ -157,7 +157,7 @@ func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	attempt.Endpoint, attempt.Scheme = e.label, e.scheme
 
 	e.inFlight.Add(1)
-	resp, conn, err := e.call(r, attempt, u.config.PreserveHost)
+	resp, err := e.call(r, attempt, u.config.PreserveHost)
 	if err == nil && resp.StatusCode < 100 { // net/http parses it, and refuses to write it
 		resp.Body.Close()
 		err = failure(r.Context(), e.label, wrote, fmt.Errorf("malformed status code %d", resp.StatusCode))
@@ -169,7 +169,6 @@ func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		e.end()
 		return nil, err
 	}
-	stripNamed(resp, conn)
 	e.endWith(resp)
 	resp.Request = r
 	return resp, nil

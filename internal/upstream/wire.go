@@ -3,44 +3,43 @@ package upstream
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"net"
-	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"os"
 	"sync"
 	"syscall"
 	"time"
-)
 
-// maxInterim is how many 1xx heads may come before the response. Whoever hears
-// of them has no limit in bytes, as with net/http.
-const maxInterim = 100
+	"sidecar/internal/exchange"
+)
 
 // wire is an HTTP/1.1 connection that carries one call at a time, on the
 // goroutine of the call.
 type wire struct {
-	conn
+	net.Conn
 	pool      *pool
 	interrupt func() // ends a Read and a Write, for good
 
 	reused    bool
 	idleSince time.Time // guarded by the pool
 
-	// For quiet.
-	raw    syscall.RawConn // nil where the connection has none
-	listen func(fd uintptr) bool
-	heard  bool
+	// For ask.
+	raw   syscall.RawConn // nil where the connection has none
+	asks  question
+	speak func(fd uintptr) bool
 
 	// The call at hand.
 	in       *bufio.Reader
-	limit    int64       // of what may be read
-	answered bool        // something was read
-	late     bool        // the response's head was not there in time
-	stop     func() bool // of its context's watch; nil if none
+	limit    int64 // of what may be read
+	wrote    bool  // something was written
+	answered bool  // something was read
+	ended    bool  // by the other side, or an interrupt
+	late     bool  // the response's head was not there in time
+	odd      bool  // the response's head is net/http's to read, and not yet read to its end
+	cutOff   bool  // in the response's head, which had begun
+	head     head  // of an odd one
+
+	waits exchange.Interrupter // the call's context; nil if stop is its watch
+	stop  func() bool          // nil if the context has no end
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
@@ -49,7 +48,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, buffer
 var longAgo = time.Unix(1, 0)
 
 func newWire(nc net.Conn, p *pool) *wire {
-	w := &wire{conn: conn{Conn: nc}, pool: p}
+	w := &wire{Conn: nc, pool: p}
 	w.interrupt = func() { _ = nc.SetDeadline(longAgo) }
 	if sc, ok := nc.(syscall.Conn); ok {
 		w.raw, _ = sc.SyscallConn()
@@ -65,23 +64,66 @@ func (w *wire) Read(p []byte) (int, error) {
 	if int64(len(p)) > w.limit {
 		p = p[:w.limit]
 	}
-	n, err := w.conn.Read(p)
+	n, err := w.Conn.Read(p)
 	w.limit -= int64(n)
 	w.answered = w.answered || n > 0
+	w.ended = w.ended || err != nil
+	if w.odd {
+		w.look(p[:n])
+	}
 	return n, err
+}
+
+// Write writes, and remembers it.
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.wrote = w.wrote || n > 0
+	return n, err
+}
+
+// look sees p, of an odd head, go by.
+func (w *wire) look(p []byte) {
+	switch {
+	case w.head.scan(p):
+		w.odd = false
+	case w.ended && w.head.begun():
+		w.cutOff = true
+	}
 }
 
 var errHeadTooLarge = fmt.Errorf("response header of more than %d bytes", maxResponseHeader)
 
 // begin takes w for one call, which ends when ctx does.
 func (w *wire) begin(ctx context.Context) {
-	w.conn.begin()
-	w.limit, w.answered, w.late = maxResponseHeader, false, false
+	w.limit = maxResponseHeader
+	w.wrote, w.answered, w.ended, w.late, w.odd, w.cutOff = false, false, false, false, false, false
 	w.in = readers.Get().(*bufio.Reader)
 	w.in.Reset(w)
+	w.watch(ctx)
+}
+
+// watch has the end of ctx interrupt w.
+func (w *wire) watch(ctx context.Context) {
+	if i, ok := ctx.(exchange.Interrupter); ok && i.Interrupt(w.interrupt) {
+		w.waits = i
+		return
+	}
 	if ctx.Done() != nil {
 		w.stop = context.AfterFunc(ctx, w.interrupt)
 	}
+}
+
+// unwatch ends that, and reports whether w was not interrupted and will not be.
+func (w *wire) unwatch() bool {
+	i, stop := w.waits, w.stop
+	w.waits, w.stop = nil, nil
+	switch {
+	case i != nil:
+		return i.Rest()
+	case stop != nil:
+		return stop()
+	}
+	return true
 }
 
 // end gives up w after its call: it is kept for the next one if the caller
@@ -91,92 +133,9 @@ func (w *wire) end(keep bool) {
 	w.in.Reset(nil)
 	readers.Put(w.in)
 	w.in = nil
-	if w.stop != nil && !w.stop() {
-		keep = false // its deadline has passed, or will have any moment
-	}
-	w.stop = nil
-	if keep {
+	if w.unwatch() && keep {
 		w.pool.put(w)
 		return
 	}
 	w.Close()
-}
-
-// exchange sends text, which is r, and reads the head of the response, within d
-// if that is not 0. After an error w has ended.
-func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Response, error) {
-	w.begin(r.Context())
-	_, failed := w.Write(text)
-	if failed != nil && !w.wrote.Load() {
-		w.end(false)
-		return nil, failed
-	}
-	// An upstream may answer and close before it has read all.
-	resp, err := w.responseWithin(r, d)
-	if err != nil {
-		w.end(false)
-		if failed != nil {
-			err = failed
-		}
-		return nil, err
-	}
-	keep := failed == nil && !resp.Close && resp.StatusCode > 199
-	if resp.Body == http.NoBody {
-		w.end(keep)
-		return resp, nil
-	}
-	resp.Body = &stream{ctx: r.Context(), wire: w, body: resp.Body, left: resp.ContentLength, keep: keep}
-	return resp, nil
-}
-
-// responseWithin is response with a bound in time; 0 is none.
-func (w *wire) responseWithin(r *http.Request, d time.Duration) (*http.Response, error) {
-	if d == 0 {
-		return w.response(r)
-	}
-	_ = w.Conn.SetReadDeadline(time.Now().Add(d))
-	if r.Context().Err() != nil {
-		w.interrupt() // it may have come before, and its deadline is gone
-	}
-	resp, err := w.response(r)
-	if err != nil {
-		if w.late = errors.Is(err, os.ErrDeadlineExceeded) && r.Context().Err() == nil; w.late {
-			err = errHeaderTimeout
-		}
-		return nil, err
-	}
-	_ = w.Conn.SetReadDeadline(time.Time{})
-	if err := r.Context().Err(); err != nil {
-		return nil, err // an interrupt that came before is gone, and there is no second one
-	}
-	return resp, nil
-}
-
-// response reads heads up to that of the final response, which a 101 is too.
-func (w *wire) response(r *http.Request) (*http.Response, error) {
-	if _, err := w.in.Peek(1); err != nil {
-		return nil, err
-	}
-	for range maxInterim + 1 {
-		resp, err := http.ReadResponse(w.in, r)
-		if err != nil {
-			return nil, err
-		}
-		if !interim(resp.StatusCode) {
-			w.limit = math.MaxInt64
-			return resp, nil
-		}
-		trace := httptrace.ContextClientTrace(r.Context())
-		if trace != nil && trace.Got1xxResponse != nil {
-			if err := trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
-				return nil, err
-			}
-			w.limit = maxResponseHeader
-		}
-	}
-	return nil, errors.New("too many interim responses")
-}
-
-func interim(status int) bool {
-	return 100 <= status && status <= 199 && status != http.StatusSwitchingProtocols
 }
