@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -17,23 +18,39 @@ func (b *builder) attempt(up *upstream.Upstream) []layer {
 	return []layer{{[]Stage{{Kind: "attempt"}}, func(next http.RoundTripper) http.RoundTripper {
 		return exchange.RoundTripFunc(func(r *http.Request) (resp *http.Response, err error) {
 			rec := exchange.From(r.Context())
-			a := &exchange.Attempt{Number: rec.NextAttempt(), Upstream: up.Name(), Start: time.Now()}
-			ctx := observers.Attempt(exchange.WithAttempt(r.Context(), a), rec, a)
+			ctx, a := begin(r, rec.NextAttempt())
+			a.Upstream, a.Start = up.Name(), time.Now()
+			ctx = observers.Attempt(ctx, rec, a)
 			defer func() {
 				a.Took = time.Since(a.Start)
 				rec.Waited(a.Took)
 				a.Status, a.Failure = outcome(rec, resp, err)
 				observers.Attempted(ctx, rec, a)
 			}()
-			r = r.WithContext(ctx)
-			tell(r, rec, a)
-			resp, err = next.RoundTrip(r)
+			if ctx != r.Context() {
+				r = r.WithContext(ctx)
+			}
+			resp, err = next.RoundTrip(numbered(r, rec, a))
 			if err != nil {
 				err = cmp.Or(crossingOf(r).guard.overdue(), err)
 			}
 			return resp, err
 		})
 	}}}
+}
+
+// begin returns the n-th attempt of r's exchange, and its context. The first one
+// is the crossing's, where nobody has begun to make several at once.
+func begin(r *http.Request, n int) (context.Context, *exchange.Attempt) {
+	ctx := r.Context()
+	if c, ok := ctx.(*callContext); ok && n == 1 {
+		x := crossingOf(r)
+		x.first = exchange.Attempt{Number: n}
+		x.Attempt = &x.first
+		return c, &x.first
+	}
+	a := &exchange.Attempt{Number: n}
+	return exchange.WithAttempt(ctx, a), a
 }
 
 // outcome returns how an attempt ended: a status, or a failure. What the
@@ -53,14 +70,15 @@ func outcome(rec *exchange.Record, resp *http.Response, err error) (int, *exchan
 	return 0, &exchange.Failure{Kind: exchange.FailedCancelled, Err: err}
 }
 
-// tell puts into the header of r what changes with each attempt.
-func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
+// numbered returns r with what changes in its header with each attempt.
+func numbered(r *http.Request, rec *exchange.Record, a *exchange.Attempt) *http.Request {
 	limit := crossingOf(r).guard.limit
 	remaining := limit.isSet() && (rec.GRPC || limit.form != unsaid)
 	if a.Number == 1 && !remaining && a.Forward == nil {
-		return
+		return r
 	}
-	r.Header = r.Header.Clone() // it is shared with the other attempts
+	r = r.WithContext(r.Context()) // it is shared with the other attempts
+	r.Header = r.Header.Clone()
 	if a.Number > 1 {
 		r.Header.Set(attemptHeader, strconv.Itoa(a.Number))
 	}
@@ -69,4 +87,5 @@ func tell(r *http.Request, rec *exchange.Record, a *exchange.Attempt) {
 	}
 	stripSpellings(r.Header, func(name string) bool { return names(a.Forward, name) })
 	forward(r.Header, a.Forward)
+	return r
 }

@@ -12,7 +12,7 @@ import (
 // THE ORDER. It is written here and nowhere else; the policy file switches a
 // stage on, and never moves it.
 //
-//	validation(authn(authz(rateLimit( ReverseProxy -> deadline( concurrency( circuitBreaker.Admit( retry( circuitBreaker.Count( attempt( fault( upstream ))))))) ))))
+//	validation(authn(authz(rateLimit( seam -> deadline( concurrency( circuitBreaker.Admit( retry( circuitBreaker.Count( attempt( fault( upstream ))))))) ))))
 
 // gates are what a route asks about the client's request, before anything is
 // sent.

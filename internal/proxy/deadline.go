@@ -26,8 +26,8 @@ func deadline(t times) exchange.Layer {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 			g := guardOf(r)
-			ctx, err := g.begin(r.Context(), t)
-			if err != nil {
+			r = g.x.call.on(r)
+			if err := g.begin(t); err != nil {
 				exchange.CloseBody(r)
 				return nil, err
 			}
@@ -37,13 +37,13 @@ func deadline(t times) exchange.Layer {
 					g.end()
 				}
 			}()
-			resp, err := next.RoundTrip(r.WithContext(ctx))
+			resp, err := next.RoundTrip(r)
 			if err != nil {
 				return nil, err
 			}
 			if !g.stream() {
 				resp.Body.Close()
-				return nil, context.Cause(ctx)
+				return nil, context.Cause(&g.x.call)
 			}
 			resp.Body = g.body(resp)
 			answered = true

@@ -98,14 +98,14 @@ func ended(ctx context.Context) error {
 }
 
 func TestAPanicLeavesNoClockRunning(t *testing.T) {
-	x := &crossing{}
+	x := newCrossing()
 	x.Context = t.Context()
 	x.guard.limit = limit{at: time.Now().Add(time.Hour), after: time.Hour}
 	defer func() {
 		if recover() == nil {
 			t.Error("does not panic")
 		}
-		if g := &x.guard; g.timer.Stop() || g.whole.Stop() || g.ctx.Err() == nil {
+		if x.own.timer.Stop() || x.call.Err() == nil {
 			t.Error("a clock of the exchange still runs, or its call goes on")
 		}
 	}()

@@ -11,12 +11,15 @@ import (
 	"sidecar/internal/exchange"
 )
 
+// soon is how long a call takes that goes well. Only one that takes longer is
+// watched for the client's leaving, and then with one timer for all: what is
+// over sooner costs neither.
+const soon = 20 * time.Millisecond
+
 // guard watches one exchange on behalf of deadline.
 type guard struct {
 	x       *crossing
-	limit   limit           // set before the gates are asked
-	ctx     context.Context // of the upstream call
-	cancel  context.CancelCauseFunc
+	limit   limit // set before the gates are asked
 	timeout time.Duration
 	idle    time.Duration
 	base    time.Time
@@ -27,9 +30,9 @@ type guard struct {
 	// end has returned, nothing touches the client's connection any more, which
 	// may carry another request by then.
 	mu        sync.Mutex
-	timer     *time.Timer // until the response headers, then for progress
-	whole     *time.Timer // until the limit; nil if there is none
-	over      error       // with which that ends the call
+	due       time.Time   // when the timer fires; zero: it does not
+	unwatch   func() bool // ends the watch for the client's leaving; nil: there is none
+	over      error       // with which the limit ends the call
 	streaming bool
 	tunnel    bool // upgraded
 	ended     bool
@@ -54,42 +57,89 @@ func (g *guard) arrive(longest time.Duration) error {
 	return g.limit.passed(rec)
 }
 
-// begin starts the time until the response headers, and returns the context of
-// the upstream call. The error says that there is no time left for one.
-func (g *guard) begin(ctx context.Context, t times) (context.Context, error) {
+// begin starts the time until the response headers. The error says that there
+// is no time left for a call.
+func (g *guard) begin(t times) error {
 	rec := &g.x.Record
 	if err := g.limit.passed(rec); err != nil {
-		return nil, err
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.timeout, g.idle, g.base = t.timeout, t.idle, time.Now()
-	if t.timeout > 0 {
-		g.timer = time.AfterFunc(t.timeout, g.fire)
-	}
 	if g.limit.isSet() {
-		left := g.limit.at.Sub(g.base)
-		g.over = g.limit.cause(rec, left, t.timeout)
-		g.whole = time.AfterFunc(left, func() { _ = g.overdue() })
+		g.over = g.limit.cause(rec, g.limit.at.Sub(g.base), t.timeout)
 	}
 	if headers := g.base.Add(t.timeout); t.timeout > 0 && !rec.GRPC && (!g.limit.isSet() || headers.Before(g.limit.at)) {
 		rec.Deadline = headers
 	}
 	g.begun.Store(true)
-	return g.ctx, nil
+	g.arm(g.base)
+	return nil
 }
 
-// fire does what the timer is for just then.
+// arm has the timer fire when there is something to do. g.mu is held.
+func (g *guard) arm(now time.Time) {
+	due := g.next()
+	if due.IsZero() {
+		return
+	}
+	g.due = due
+	if g.x.own.timer == nil {
+		g.x.own.timer = time.AfterFunc(due.Sub(now), g.fire)
+		return
+	}
+	g.x.own.timer.Reset(due.Sub(now))
+}
+
+// next returns when there is something to do; zero: never. g.mu is held.
+func (g *guard) next() (due time.Time) {
+	sooner := func(at time.Time) {
+		if due.IsZero() || at.Before(due) {
+			due = at
+		}
+	}
+	if g.unwatch == nil {
+		sooner(g.base.Add(soon))
+	}
+	if g.limit.isSet() {
+		sooner(g.limit.at)
+	}
+	switch {
+	case g.streaming && g.idle > 0:
+		sooner(g.base.Add(time.Duration(g.last.Load()) + g.idle))
+	case !g.streaming && g.timeout > 0:
+		sooner(g.base.Add(g.timeout))
+	}
+	return due
+}
+
+// fire does what there is to do just then.
 func (g *guard) fire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.ended:
-	case g.streaming:
-		g.watch()
-	default:
+	g.due = time.Time{}
+	if g.ended {
+		return
+	}
+	if g.x.call.Err() != nil { // the client has left
+		g.x.call.wake()
+		return
+	}
+	if g.unwatch == nil {
+		g.unwatch = context.AfterFunc(g.x.call.Context, g.x.call.wake)
+	}
+	now := time.Now()
+	switch since := now.Sub(g.base); {
+	case !g.streaming && g.timeout > 0 && since >= g.timeout:
 		g.expire()
+	case g.streaming && g.idle > 0 && since-time.Duration(g.last.Load()) >= g.idle:
+		g.stall()
+	case g.limit.isSet() && !now.Before(g.limit.at):
+		g.exceed()
+	}
+	if g.x.call.Err() == nil {
+		g.arm(now)
 	}
 }
 
@@ -117,22 +167,31 @@ func (g *guard) unanswered(cause error) {
 // else nil. It is asked beside the timer, which may be late: an upstream that
 // knows the limit too ends the call in ways that look like a failure.
 func (g *guard) overdue() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.whole == nil || g.ended || time.Now().Before(g.limit.at) {
+	if !g.limit.isSet() {
 		return nil
 	}
-	if g.ctx.Err() == nil {
-		if g.answering() {
-			g.breakOff(g.limit.decision(&g.x.Record), g.over)
-		} else {
-			g.unanswered(g.over)
-		}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended || !g.begun.Load() || time.Now().Before(g.limit.at) {
+		return nil
 	}
-	if context.Cause(g.ctx) != g.over {
+	g.exceed()
+	if context.Cause(&g.x.call) != g.over {
 		return nil // something else has ended it before
 	}
 	return g.over
+}
+
+// exceed ends the exchange at its limit, unless something has ended it before.
+// g.mu is held.
+func (g *guard) exceed() {
+	switch {
+	case g.x.call.Err() != nil:
+	case g.answering():
+		g.breakOff(g.limit.decision(&g.x.Record), g.over)
+	default:
+		g.unanswered(g.over)
+	}
 }
 
 // answering reports whether the client has got the beginning of its answer, so
@@ -152,12 +211,12 @@ func (g *guard) breakOff(d exchange.Decision, cause error) {
 }
 
 // cut ends the call. A wait for the client's body is woken by its connection's
-// read deadline, as no context does.
+// read deadline, as no context does. g.mu is held.
 func (g *guard) cut(cause error) {
 	if g.x.body.abort(cause) {
 		_ = g.client().SetReadDeadline(longAgo) // where that is not supported, the cancel has to do
 	}
-	g.cancel(cause)
+	g.x.call.end(cause)
 }
 
 var longAgo = time.Unix(1, 0)
@@ -167,7 +226,7 @@ var longAgo = time.Unix(1, 0)
 func (g *guard) stream() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.ctx.Err() != nil {
+	if g.x.call.Err() != nil {
 		return false
 	}
 	if g.streaming || g.ended {
@@ -175,13 +234,10 @@ func (g *guard) stream() bool {
 	}
 	g.streaming = true
 	g.progress()
-	switch {
-	case g.timer == nil && g.idle > 0:
-		g.timer = time.AfterFunc(g.idle, g.fire)
-	case g.timer != nil && g.idle > 0:
-		g.timer.Reset(g.idle)
-	case g.timer != nil:
-		g.timer.Stop()
+	// A timer that fires too soon looks when to fire again, and most calls are
+	// over by then.
+	if due := g.next(); !due.IsZero() && (g.due.IsZero() || due.Before(g.due)) {
+		g.arm(time.Now())
 	}
 	return true
 }
@@ -200,14 +256,8 @@ func (g *guard) moved() {
 	g.progress()
 }
 
-// watch ends the exchange when nothing has moved for idle, else looks again
-// when that could be so. g.mu is held.
-func (g *guard) watch() {
-	quiet := time.Since(g.base) - time.Duration(g.last.Load())
-	if quiet < g.idle {
-		g.timer.Reset(g.idle - quiet)
-		return
-	}
+// stall ends the exchange since nothing has moved for idle. g.mu is held.
+func (g *guard) stall() {
 	stalled := timedOut("no progress", g.idle)
 	if !g.answering() {
 		g.cut(stalled) // a gRPC call without response headers: it can still be answered
@@ -228,11 +278,12 @@ func (g *guard) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ended = true
-	if g.timer != nil {
-		g.timer.Stop()
+	if !g.due.IsZero() && !g.x.own.timer.Stop() {
+		g.x.lent.Store(true) // it fires just now
 	}
-	if g.whole != nil {
-		g.whole.Stop()
+	g.due = time.Time{}
+	if g.unwatch != nil {
+		g.unwatch()
 	}
-	g.cancel(nil)
+	g.x.call.release()
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ func BenchmarkDeadline(b *testing.B) {
 	})
 	rt := deadline(times{5 * time.Second, time.Minute})(answers)
 	local := trusted{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
-	var draining atomic.Bool
+	p := New(Options{})
 	for name, timeout := range map[string]string{"route": "", "caller": "2"} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = "127.0.0.1:1234"
@@ -28,16 +27,20 @@ func BenchmarkDeadline(b *testing.B) {
 		}
 		w := httptest.NewRecorder()
 		once := func() {
-			r := r.WithContext(open(w, r, local, &draining))
+			x := p.open(w, r, local)
+			r := x.request(r, x)
 			if err := guardOf(r).arrive(0); err != nil {
 				b.Error(err)
 			}
-			resp, err := rt.RoundTrip(r)
+			fill(x.own.out, r)
+			x.call.Context = x.own.traced
+			resp, err := rt.RoundTrip(x.own.out)
 			if err != nil {
 				b.Error(err)
 				return
 			}
 			resp.Body.Close()
+			p.keep(x)
 		}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

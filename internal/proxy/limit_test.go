@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,7 +127,7 @@ func TestNoCallIsMadeWhenTheGatesHaveTakenAllTheTime(t *testing.T) {
 			return exchange.NewResponse(r, 200, "", nil, nil), nil
 		}))
 		r := patient("2")
-		r = r.WithContext(open(httptest.NewRecorder(), r, trusted{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}, new(atomic.Bool)))
+		r = r.WithContext(New(Options{}).open(httptest.NewRecorder(), r, trusted{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}))
 		if err := guardOf(r).arrive(0); err != nil {
 			t.Fatal(err)
 		}

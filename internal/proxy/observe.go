@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"sidecar/internal/exchange"
@@ -18,7 +16,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
 
-	x := open(w, r, s.trusted, &p.draining)
+	x := p.open(w, r, s.trusted)
 	rec := &x.Record
 	rec.PolicyHash = s.file.Hash()
 	rt, unrouted := s.route(r)
@@ -37,9 +35,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if panicked != nil || x.release() != nil {
 			panic(http.ErrAbortHandler) // the one that the server takes silently
 		}
+		p.keep(x)
 	}()
 
-	r = r.WithContext(ctx)
+	r = x.request(r, ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &x.body
 		// An upstream may answer before it has read all. net/http would then
@@ -52,52 +51,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rt.serve(&x.writer, r)
-}
-
-// crossing is one request's way through the proxy: the record, both ends of
-// the client's side, and what bounds it in time. It is the context of the
-// request as well: the client's connection's, which carries all these.
-type crossing struct {
-	exchange.Carrier
-	body   clientBody
-	writer writer
-	guard  guard
-	duplex bool // HTTP/1 with a body
-}
-
-type crossingKey struct{}
-
-// Value returns x, or what x or the connection's context carries.
-func (x *crossing) Value(key any) any {
-	if key == (crossingKey{}) {
-		return x
-	}
-	return x.Carrier.Value(key)
-}
-
-// crossingOf returns the crossing of r; outside the proxy, as in a test of one
-// layer, a throwaway one.
-func crossingOf(r *http.Request) *crossing {
-	if x, ok := r.Context().Value(crossingKey{}).(*crossing); ok {
-		return x
-	}
-	x := &crossing{}
-	x.Context = context.Background()
-	return x
-}
-
-func open(w http.ResponseWriter, r *http.Request, t trusted, draining *atomic.Bool) *crossing {
-	from := peer(r)
-	trusted := t.holds(from.Addr())
-	x := &crossing{Carrier: exchange.Carrier{Context: r.Context(), Record: exchange.Record{
-		ID: requestID(r, trusted), Start: time.Now(),
-		Method: r.Method, Host: r.Host, Proto: r.Proto, Scheme: scheme(r, trusted),
-		Client: t.client(r, from.Addr()), Peer: from, Trusted: trusted, GRPC: exchange.IsGRPC(r),
-		RequestHeader: r.Header, Route: exchange.NoRouteName,
-	}}}
-	x.body = clientBody{ReadCloser: r.Body, x: x, ctx: r.Context()}
-	x.writer = writer{ResponseWriter: w, x: x, http1: r.ProtoMajor == 1, draining: draining}
-	return x
 }
 
 // close completes the record. panicked is what ended the exchange, if not its

@@ -1,7 +1,7 @@
 // Package proxy is the data plane: it takes each request through the gates,
 // across the one seam, and through the layers to the upstream.
 //
-//	observe( gates( ReverseProxy -> deadline( layers( upstream ))))
+//	observe( gates( seam -> deadline( layers( upstream ))))
 //
 // Start reading at chain.go: it holds the order, and nothing else does.
 package proxy
@@ -45,6 +45,7 @@ type Proxy struct {
 	snapshot  atomic.Pointer[Snapshot]
 	inFlight  atomic.Int64
 	draining  atomic.Bool
+	crossings sync.Pool // of *crossing
 
 	applying sync.Mutex // one Apply at a time
 }

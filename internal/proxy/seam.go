@@ -1,8 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -18,63 +19,80 @@ import (
 // attemptHeader tells the upstream which attempt it sees; absent on the first.
 const attemptHeader = "X-Sidecar-Attempt"
 
-// seam returns what stands between the gates and the layers: the one
-// httputil.ReverseProxy of a route.
+// seam returns what stands between the gates and the layers of a route.
 func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handler {
-	rw := rewriter{
+	rw := &rewriter{
 		ours:      ours(b.identity),
-		pseudonym: b.pseudonym, via11: "1.1 " + b.pseudonym, identity: b.identity,
+		fate:      fates(b.identity),
+		pseudonym: b.pseudonym, via11: "1.1 " + b.pseudonym,
 		route: r.Name, line: r.Line, upgrade: r.Upgrade,
 	}
-	return &httputil.ReverseProxy{
+	return &forwarder{rewriter: rw, transport: transport, reverse: &httputil.ReverseProxy{
 		Rewrite:        rw.rewrite,
 		Transport:      transport,
 		ErrorHandler:   answer,
 		ModifyResponse: told,
 		BufferPool:     buffers{},
 		ErrorLog:       b.options.ErrorLog,
-	}
+	}}
 }
 
 // rewriter makes the upstream's request out of the client's.
 type rewriter struct {
 	ours      map[string]bool // fields that only we may set, in canonical form
+	fate      map[string]fate // of fields that do not just pass, in canonical form
 	pseudonym string
-	via11     string   // our entry in Via for a request by HTTP/1.1
-	identity  []string // those that tell who calls, in canonical form
+	via11     string // our entry in Via for a request by HTTP/1.1
 	route     string
 	line      int
 	upgrade   []string
 }
 
+// rewrite is what a ReverseProxy asks for.
 func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
-	rec := exchange.From(pr.In.Context())
+	x := crossingOf(pr.In)
+	x.lent.Store(true) // what a ReverseProxy calls may outlive the exchange
 	*pr.Out.URL = target(pr.In)
-	rw.trailers(pr, rec)
-	h, forwards := pr.Out.Header, rec.Forwards()
-	stripSpellings(h, func(name string) bool { return rw.ours[name] || isForwarded(name) || names(forwards, name) })
-	forwarded(pr, rec)
-	rw.limitUpgrade(pr, rec)
-	delete(h, attemptHeader)
-	if !rec.Trusted {
-		delete(h, requestTimeoutHeader) // its word does not count with us, nor behind us
-	}
-	h["X-Request-Id"] = []string{rec.ID}
-	h["Via"] = append(h["Via"], rw.via(pr.In))
-	// After the hop-by-hop fields are gone: a client cannot name these in its
-	// Connection field to have them dropped.
-	for _, name := range rw.identity {
-		delete(h, name)
-	}
-	forward(h, forwards)
+	rw.trailers(pr, &x.Record)
+	// It has taken the fields of this connection out, but for wishes.
+	h := make(http.Header, len(pr.Out.Header)+len(rw.fate))
+	rw.header(x, h, pr.Out.Header, pr.In.RemoteAddr)
+	rw.protocol(h, pr.Out.Header, &x.Record)
+	pr.Out.Header = h
 }
 
-// via returns our entry in Via for r (RFC 9110 section 7.6.3).
-func (rw *rewriter) via(r *http.Request) string {
-	if r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+// header puts into out what the upstream gets of in, the fields of a client at
+// the address remote, and what we say.
+func (rw *rewriter) header(x *crossing, out, in http.Header, remote string) {
+	rec, forwards := &x.Record, x.Record.Forwards()
+	for name, values := range in {
+		if rw.passes(name, rec.Trusted, forwards) {
+			out[name] = values
+		}
+	}
+	x.forwarded(out, remote)
+	out["X-Request-Id"] = x.own.one(rec.ID)
+	out["Via"] = x.own.more(in["Via"], rw.via(rec.Proto))
+	if _, ok := out["User-Agent"]; !ok {
+		out["User-Agent"] = x.own.one("") // else a transport would set its own
+	}
+	for _, f := range forwards {
+		name := http.CanonicalHeaderKey(f.Name)
+		if f.Value == "" {
+			delete(out, name)
+		} else {
+			out[name] = x.own.one(f.Value)
+		}
+	}
+}
+
+// via returns our entry in Via for a request by protocol, which is one that
+// net/http names (RFC 9110 section 7.6.3).
+func (rw *rewriter) via(protocol string) string {
+	if protocol == "HTTP/1.1" {
 		return rw.via11
 	}
-	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor) + " " + rw.pseudonym
+	return strings.TrimPrefix(protocol, "HTTP/") + " " + rw.pseudonym
 }
 
 // forward puts fields into h, in place of what it has in them.
@@ -108,6 +126,50 @@ func target(r *http.Request) url.URL {
 	return u
 }
 
+// fate is what becomes of a client's field on its way to the upstream.
+type fate int
+
+const (
+	dropped  fate = iota + 1 // or we say it ourselves
+	reserved                 // only of a trusted peer does it pass
+)
+
+// fates are those of the fields that do not just pass. What tells who calls is
+// among them whatever the client's Connection field says: it cannot have them
+// dropped.
+func fates(identity []string) map[string]fate {
+	all := map[string]fate{
+		"Forwarded": dropped, "X-Forwarded-For": dropped, "X-Forwarded-Host": dropped, "X-Forwarded-Proto": dropped,
+		"X-Real-Ip": reserved, requestTimeoutHeader: reserved, attemptHeader: dropped, "X-Request-Id": dropped, "Via": dropped,
+	}
+	for _, name := range append(hopByHop[:], identity...) {
+		all[name] = dropped
+	}
+	return all
+}
+
+// hopByHop are the fields that are for one connection alone, in canonical form.
+var hopByHop = [...]string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
+}
+
+// passes reports whether the upstream gets the client's field called name.
+func (rw *rewriter) passes(name string, trusted bool, forwards []exchange.Field) bool {
+	switch rw.fate[name] {
+	case dropped:
+		return false
+	case reserved:
+		return trusted
+	}
+	if !trusted && isForwarded(name) {
+		return false
+	}
+	// An upstream may read another spelling of our names as the same.
+	dashed := exchange.Dashed(name)
+	return dashed == name || !rw.ours[dashed] && !isForwarded(dashed) && !names(forwards, dashed)
+}
+
 // isForwarded reports whether the field called name tells of those before us:
 // applications believe more of these than we set.
 func isForwarded(name string) bool {
@@ -115,30 +177,38 @@ func isForwarded(name string) bool {
 }
 
 // forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
-// and added to; nothing of the kind is passed on for anybody else.
-func forwarded(pr *httputil.ProxyRequest, rec *exchange.Record) {
-	in, out := pr.In.Header, pr.Out.Header
+// and added to.
+func (x *crossing) forwarded(out http.Header, remote string) {
+	rec, in := &x.Record, x.Record.RequestHeader
+	host, before := rec.Host, []string(nil)
 	if rec.Trusted {
-		out["X-Forwarded-For"] = slices.Clone(in["X-Forwarded-For"])
-	} else {
-		maps.DeleteFunc(out, func(name string, _ []string) bool { return isForwarded(name) })
+		host, before = cmp.Or(in.Get("X-Forwarded-Host"), host), in["X-Forwarded-For"]
 	}
-	pr.SetXForwarded()
-	out["X-Forwarded-Proto"] = []string{rec.Scheme}
-	if host := in.Get("X-Forwarded-Host"); rec.Trusted && host != "" {
-		out.Set("X-Forwarded-Host", host)
+	if client, _, err := net.SplitHostPort(remote); err == nil {
+		if len(before) > 0 {
+			client = strings.Join(before, ", ") + ", " + client
+		}
+		out["X-Forwarded-For"] = x.own.one(client)
 	}
+	out["X-Forwarded-Host"] = x.own.one(host)
+	out["X-Forwarded-Proto"] = x.own.one(rec.Scheme)
 }
 
-// limitUpgrade drops the wish for a protocol that the route does not name, as
-// any server may ignore it (RFC 9110 section 7.8).
-func (rw *rewriter) limitUpgrade(pr *httputil.ProxyRequest, rec *exchange.Record) {
-	want := pr.Out.Header.Get("Upgrade")
-	if want == "" || slices.ContainsFunc(rw.upgrade, func(p string) bool { return strings.EqualFold(p, want) }) {
+// protocol passes on in h what a ReverseProxy has left of the wish for trailers
+// or for another protocol, unless the route does not name that one: any server
+// may ignore it (RFC 9110 section 7.8).
+func (rw *rewriter) protocol(h, wishes http.Header, rec *exchange.Record) {
+	if te, ok := wishes["Te"]; ok {
+		h["Te"] = te
+	}
+	want := wishes.Get("Upgrade")
+	if want == "" {
 		return
 	}
-	pr.Out.Header.Del("Upgrade")
-	pr.Out.Header.Del("Connection")
+	if slices.ContainsFunc(rw.upgrade, func(p string) bool { return strings.EqualFold(p, want) }) {
+		h["Connection"], h["Upgrade"] = wishes["Connection"], wishes["Upgrade"]
+		return
+	}
 	rec.Note(exchange.Decision{
 		Kind: exchange.ByRoute, Policy: rw.route, Outcome: exchange.Act, Reason: exchange.UpgradeIgnored,
 		Detail: strconv.Quote(want), Line: rw.line,
@@ -157,6 +227,9 @@ func ours(identity []string) map[string]bool {
 	}
 	return names
 }
+
+// isHopByHop reports whether the field called name is for one connection alone.
+func isHopByHop(name string) bool { return slices.Contains(hopByHop[:], name) }
 
 // stripSpellings removes from h the other spellings of our names that an
 // upstream may read as the same.

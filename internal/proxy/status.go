@@ -104,12 +104,14 @@ func madeBy(rec *exchange.Record) (origin, bool) {
 	why := rec.Why()
 	var made origin
 	found := false
-	for _, d := range rec.Decisions() {
+	decisions := rec.Decisions()
+	for i := range decisions {
+		d := &decisions[i]
 		switch {
-		case d.Outcome == exchange.Shadow, d.Reason == exchange.FaultAbort && !answered(rec, d.Policy):
-		case why != "" && d.Reason == why, d.Reason == exchange.FallbackServed, d.Reason == exchange.FaultAbort:
-			made, found = origin{d}, true
-		case repeats(d):
+		case d.Reason == "", d.Outcome == exchange.Shadow, d.Reason == exchange.FaultAbort && !answered(rec, d.Policy):
+		case d.Reason == why, d.Reason == exchange.FallbackServed, d.Reason == exchange.FaultAbort:
+			made, found = origin{*d}, true
+		case repeats(*d):
 			found = false
 		}
 	}

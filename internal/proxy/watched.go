@@ -11,7 +11,8 @@ import (
 
 // body returns the body of resp, watched.
 func (g *guard) body(resp *http.Response) io.ReadCloser {
-	watched := &watchedBody{ReadCloser: resp.Body, g: g}
+	watched := &g.x.watched
+	*watched = watchedBody{ReadCloser: resp.Body, g: g}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return watched
 	}
@@ -24,7 +25,7 @@ func (g *guard) body(resp *http.Response) io.ReadCloser {
 	g.tunnel = true
 	// ReverseProxy watches the context above ours, and a client that has said
 	// all is not woken by a read deadline.
-	context.AfterFunc(g.ctx, func() { tunnel.Close() })
+	context.AfterFunc(&g.x.call, func() { tunnel.Close() })
 	return &watchedTunnel{watchedBody: watched, w: tunnel}
 }
 
@@ -55,7 +56,7 @@ func (b *watchedBody) Close() error {
 func (g *guard) broke(err error) {
 	rec := &g.x.Record
 	_ = g.overdue()
-	cause := context.Cause(g.ctx)
+	cause := context.Cause(&g.x.call)
 	fault := rec.ClientFault()
 	var refusal *exchange.Refusal
 	var failure *exchange.Failure
