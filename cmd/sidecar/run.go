@@ -53,6 +53,7 @@ func serve(p *process, load func(policy.Options) (*policy.File, error), started 
 	s.log.Start()
 	defer s.lastLines()
 	tuneMemory(s.log.Logger())
+	defer leaveQuiet()()
 	// net/http's Transport has no log of its own.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(s.log.ErrorLog().Writer())
