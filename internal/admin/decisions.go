@@ -48,23 +48,22 @@ type decision struct {
 	Line      int              `json:"line,omitempty"`
 }
 
+// Moments implements exchange.Selective.
+func (*Decisions) Moments() exchange.Moments { return exchange.AtEnd }
+
 // Begin does nothing: a decision is told when its exchange has ended.
 func (d *Decisions) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
 // End remembers what the policies said, unless it is nothing but pass.
 func (d *Decisions) End(_ context.Context, r *exchange.Record) {
-	said := r.Decisions()
-	for len(said) > 0 && !said[0].Notable() {
-		said = said[1:]
-	}
-	if len(said) == 0 {
+	if !r.Notable() {
 		return
 	}
 	at := r.Start.Add(r.Took).UTC()
 	id, method := strings.Clone(r.ID), exchange.Clip(r.Method, maxMethod) // the head that they are part of is not kept
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range said {
+	for _, s := range r.Notes() {
 		if s.Notable() {
 			d.ring[d.n%kept] = decision{
 				at, id, r.Route, method, s.Kind, s.Policy, s.Rule, s.Outcome, s.Reason,

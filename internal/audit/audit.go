@@ -174,14 +174,19 @@ func (a *Audit) commit(e entry) error {
 	return nil
 }
 
+// Moments implements exchange.Selective.
+func (*Audit) Moments() exchange.Moments { return exchange.AtEnd }
+
 // Begin does nothing: a request is told when it has ended.
 func (a *Audit) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
 // End tells of a request whose credential or authorization was refused.
 func (a *Audit) End(_ context.Context, r *exchange.Record) {
-	decisions := r.Decisions()
-	for i := range decisions {
-		if d := &decisions[i]; refuses(d) {
+	if !r.Notable() {
+		return
+	}
+	for _, d := range r.Notes() {
+		if refuses(d) {
 			a.enqueue(ofRequest(r, d))
 		}
 	}

@@ -26,10 +26,11 @@ type Authz struct {
 	explain     bool
 	shadow      bool
 	deny, allow rules
-	headers     bool      // some rule asks for header fields
-	hosts       bool      // some rule asks for the host
-	open        bool      // what holds when no rule matches
-	external    *External // asked in place of the rules; nil: none
+	headers     bool               // some rule asks for header fields
+	hosts       bool               // some rule asks for the host
+	open        bool               // what holds when no rule matches
+	external    *External          // asked in place of the rules; nil: none
+	passed      *exchange.Decision // without a rule
 }
 
 // New returns the policy called name, its rules compiled. c must be valid;
@@ -37,7 +38,7 @@ type Authz struct {
 func New(name string, c Config, external *External) *Authz {
 	a := &Authz{
 		name: name, line: c.Line, explain: c.Explain, shadow: c.Mode == exchange.ModeShadow,
-		open: c.Default == Allow, external: external,
+		open: c.Default == Allow, external: external, passed: passing(name, "", c.Line),
 	}
 	for i, rc := range c.Rules {
 		if rc.Name == "" {
@@ -45,7 +46,9 @@ func New(name string, c Config, external *External) *Authz {
 		}
 		a.headers = a.headers || len(rc.When.Headers) > 0
 		a.hosts = a.hosts || len(rc.When.Hosts) > 0
-		if r := newRule(rc); r.deny {
+		r := newRule(rc)
+		r.passed = passing(name, r.name, r.line)
+		if r.deny {
 			a.deny.add(r)
 		} else {
 			a.allow.add(r)
@@ -78,12 +81,17 @@ func (a *Authz) Check(r *http.Request) error {
 			return err
 		}
 	}
-	d := exchange.Decision{Kind: exchange.Authz, Policy: a.name, Outcome: exchange.Pass, Line: a.line}
-	if by != nil {
-		d.Rule, d.Line = by.name, by.line
+	if by == nil {
+		rec.Pass(a.passed)
+	} else {
+		rec.Pass(by.passed)
 	}
-	rec.Note(d)
 	return nil
+}
+
+// passing is the word of a policy whose rule lets a request pass; "" is none.
+func passing(policy, rule string, line int) *exchange.Decision {
+	return &exchange.Decision{Kind: exchange.Authz, Policy: policy, Outcome: exchange.Pass, Rule: rule, Line: line}
 }
 
 // judgeReadings returns a refusal if a path is not allowed in each of its

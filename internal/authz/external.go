@@ -70,7 +70,7 @@ func (a *Authz) consult(r *http.Request, rec *exchange.Record) error {
 	}
 	if said.allows() {
 		a.pass(rec, said.forward)
-		rec.Note(exchange.Decision{Kind: exchange.Authz, Policy: a.name, Outcome: exchange.Pass, Line: a.line})
+		rec.Pass(a.passed)
 		return nil
 	}
 	return &exchange.Refusal{

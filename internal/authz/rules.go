@@ -27,6 +27,7 @@ type rule struct {
 	headers    []oneOf
 	sources    []netip.Prefix
 	body       *bool
+	passed     *exchange.Decision // what it is to say
 }
 
 // oneOf is what a claim or header field of that name must be.

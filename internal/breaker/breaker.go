@@ -35,20 +35,26 @@ type Breaker struct {
 	state  *State            // nil: each endpoint has one
 	each   *present          // nil: there is one for all
 	other  http.RoundTripper // nil: no upstream stands in
+	pass   *exchange.Decision
 }
 
 // New returns a Breaker that judges by c and keeps its state in s. c must be
 // valid, and equal, but for its lines and its Fallback, to the Config that s was
 // made with. other leads to the upstream of the Fallback; nil if it names none.
 func New(c Config, s *State, other http.RoundTripper) *Breaker {
-	return &Breaker{config: c, name: s.name, state: s, other: other}
+	return &Breaker{config: c, name: s.name, state: s, other: other, pass: passing(s.name, c)}
 }
 
 // NewForEach is New for a breaker of endpoints, which keeps its state in es.
 // hosts returns the endpoints that there are, a host:port each; it is called for
 // every request.
 func NewForEach(c Config, es *Endpoints, hosts func() []string, other http.RoundTripper) *Breaker {
-	return &Breaker{config: c, name: es.name, each: &present{es, hosts}, other: other}
+	return &Breaker{config: c, name: es.name, each: &present{es, hosts}, other: other, pass: passing(es.name, c)}
+}
+
+// passing is the word of a breaker that lets a call pass.
+func passing(name string, c Config) *exchange.Decision {
+	return &exchange.Decision{Kind: exchange.CircuitBreaker, Policy: name, Outcome: exchange.Pass, Line: c.Line}
 }
 
 // Admit returns a RoundTripper that calls next unless the breaker is open or
@@ -64,9 +70,7 @@ func (b *Breaker) Admit(next http.RoundTripper) http.RoundTripper {
 			}
 			return b.instead(r, refusal, true)
 		}
-		exchange.From(r.Context()).Note(exchange.Decision{
-			Kind: exchange.CircuitBreaker, Policy: b.name, Outcome: exchange.Pass, Line: b.config.Line,
-		})
+		exchange.From(r.Context()).Pass(b.pass)
 		sent, body := b.hold(r)
 		resp, err := next.RoundTrip(sent)
 		if refusal, ok := b.own(err); ok {

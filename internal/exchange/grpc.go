@@ -24,6 +24,10 @@ func GRPCStatus(resp *http.Response) (code int, ok bool) {
 }
 
 func isGRPC(h http.Header) bool {
-	rest, ok := strings.CutPrefix(h.Get("Content-Type"), "application/grpc")
+	values := h["Content-Type"]
+	if len(values) == 0 {
+		return false
+	}
+	rest, ok := strings.CutPrefix(values[0], "application/grpc")
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,9 @@ type Record struct {
 	mu          sync.Mutex // guards all below
 	sealed      bool
 	principal   *Principal
-	decisions   []Decision
+	notes       []*Decision
+	notable     bool // one of notes is
+	made        bool // one of notes is of this exchange alone
 	attempts    int
 	waited      time.Duration
 	diverted    string
@@ -87,15 +90,17 @@ type Record struct {
 	forward     []Field
 	called      called
 
-	// Where decisions and header begin.
+	// Where notes and header begin.
 	usual struct {
-		decisions [usualDecisions]Decision
-		header    [usualFields]Field
+		notes  Passes
+		header [usualFields]Field
 	}
 }
 
 // Field is one header field that the upstream is to see.
 type Field struct{ Name, Value string }
+
+func (f Field) sameName(g Field) bool { return f.Name == g.Name }
 
 // NoRouteName is the name of the route of a request that matches none.
 const NoRouteName = "none"
@@ -119,6 +124,14 @@ type Carrier struct {
 
 // Value returns what c carries, or the context that it is made of.
 func (c *Carrier) Value(key any) any {
+	if v := c.Carried(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
+// Carried returns what c carries itself under key; nil: nothing.
+func (c *Carrier) Carried(key any) any {
 	switch key {
 	case recordKey{}:
 		return &c.Record
@@ -127,12 +140,24 @@ func (c *Carrier) Value(key any) any {
 			return c.Attempt
 		}
 	}
-	return c.Context.Value(key)
+	return nil
 }
+
+// Recorded returns the record of c.
+func (c *Carrier) Recorded() *Record { return &c.Record }
+
+// recorded is a context that knows its record without a search; nil: it has to
+// be searched for.
+type recorded interface{ Recorded() *Record }
 
 // From returns the record that ctx carries, or a throwaway one, so that any
 // room can be tested with a bare request.
 func From(ctx context.Context) *Record {
+	if c, ok := ctx.(recorded); ok {
+		if r := c.Recorded(); r != nil {
+			return r
+		}
+	}
 	if r, ok := ctx.Value(recordKey{}).(*Record); ok {
 		return r
 	}
@@ -149,23 +174,82 @@ const (
 func (r *Record) Note(d Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.sealed {
-		if r.TraceID != "" {
-			d.At = time.Now()
-		}
-		if r.decisions == nil {
-			r.decisions = r.usual.decisions[:0]
-		}
-		r.decisions = append(r.decisions, d)
+	r.note(d)
+}
+
+func (r *Record) note(d Decision) {
+	if r.sealed {
+		return
+	}
+	if r.TraceID != "" {
+		d.At = time.Now()
+	}
+	r.notable = r.notable || d.Notable()
+	r.made = true
+	r.add(&d)
+}
+
+func (r *Record) add(d *Decision) {
+	if r.notes == nil {
+		r.notes = r.usual.notes[:0]
+	}
+	r.notes = append(r.notes, d)
+}
+
+// Pass is Note of a plain pass that is the same for many exchanges: nobody
+// changes it any more. It copies nothing.
+func (r *Record) Pass(d *Decision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.TraceID != "" || d.Notable():
+		r.note(*d)
+	case !r.sealed:
+		r.add(d)
 	}
 }
 
-// Decisions returns what was noted, in order. The caller must not change it,
-// nor keep it after the end.
+// Decisions returns what was noted, in order.
 func (r *Record) Decisions() []Decision {
+	notes := r.Notes()
+	if len(notes) == 0 {
+		return nil
+	}
+	all := make([]Decision, len(notes))
+	for i, d := range notes {
+		all[i] = *d
+	}
+	return all
+}
+
+// Notes is Decisions without a copy: the caller must not change what it
+// returns, nor keep it after the end.
+func (r *Record) Notes() []*Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.decisions[:len(r.decisions):len(r.decisions)]
+	return r.notes[:len(r.notes):len(r.notes)]
+}
+
+// Notable reports whether one of the decisions is more than a plain pass.
+func (r *Record) Notable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.notable
+}
+
+// Passes are the decisions on an exchange that all policies let pass, in order. It
+// can be compared: what is the same for many exchanges is told by one pointer.
+type Passes [usualDecisions]*Decision
+
+// Passes returns the decisions, if all that there are came through Pass, and have
+// room.
+func (r *Record) Passes() (Passes, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.made || len(r.notes) > usualDecisions {
+		return Passes{}, false
+	}
+	return r.usual.notes, true
 }
 
 // Identify says who sends the request.
@@ -207,6 +291,14 @@ func (r *Record) Why() Reason {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.Reason
+}
+
+// Plain reports whether there is nothing to tell of the exchange so far: no
+// policy did more than let it pass, and it was one call to the route's upstream.
+func (r *Record) Plain() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.attempts <= 1 && r.diverted == "" && r.Reason == "" && !r.notable
 }
 
 // Waited adds to the time that upstream calls took until they answered or
@@ -328,14 +420,22 @@ func (r *Record) CopyHeader(dst http.Header) {
 	if len(r.header) == 0 {
 		return
 	}
-	values := make([]string, len(r.header)) // one for all; dst may outlive r
+	all := make([]string, 0, len(r.header)) // one for all fields; dst may outlive r
 	for i, f := range r.header {
-		if have := dst[f.Name]; have != nil {
-			dst[f.Name] = append(have, f.Value)
+		if slices.ContainsFunc(r.header[:i], f.sameName) {
 			continue
 		}
-		values[i] = f.Value
-		dst[f.Name] = values[i : i+1 : i+1]
+		from := len(all)
+		for _, g := range r.header[i:] {
+			if f.sameName(g) {
+				all = append(all, g.Value)
+			}
+		}
+		values := all[from:len(all):len(all)]
+		if have := dst[f.Name]; have != nil {
+			values = append(have, values...)
+		}
+		dst[f.Name] = values
 	}
 }
 

@@ -160,14 +160,14 @@ func (t *trial) count(r *exchange.Record, failed, slow, counts bool) {
 // the client was given what the fault made or changed.
 func (t *trial) meets(r *exchange.Record) (met, spoiled bool) {
 	name := t.fault.Name()
-	met = slices.ContainsFunc(r.Decisions(), func(d exchange.Decision) bool {
+	met = slices.ContainsFunc(r.Notes(), func(d *exchange.Decision) bool {
 		return d.Kind == exchange.Fault && d.Policy == name && d.Outcome == exchange.Act
 	})
 	return met, met && r.Answered != nil && slices.Contains(r.Answered.Spoiled, name)
 }
 
 func fellBack(r *exchange.Record) bool {
-	return slices.ContainsFunc(r.Decisions(), func(d exchange.Decision) bool {
+	return slices.ContainsFunc(r.Notes(), func(d *exchange.Decision) bool {
 		return d.Outcome == exchange.Act && (d.Reason == exchange.FallbackServed || d.Reason == exchange.FallbackUpstream)
 	})
 }

@@ -15,6 +15,9 @@ type ticket struct {
 
 type ticketsKey struct{}
 
+// Moments implements exchange.Selective.
+func (*Experiments) Moments() exchange.Moments { return exchange.AtBegin | exchange.AtEnd }
+
 // Begin gives the exchange a ticket of each trial that measures its route.
 // While no experiment runs it costs one atomic load.
 func (e *Experiments) Begin(ctx context.Context, r *exchange.Record) context.Context {

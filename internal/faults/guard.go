@@ -58,6 +58,9 @@ func (g *guard) add(failed bool, took time.Duration) string {
 	return g.state.Breach(g.window.Tally())
 }
 
+// Moments implements exchange.Selective.
+func (*Switch) Moments() exchange.Moments { return exchange.AtEnd }
+
 // Begin returns ctx.
 func (s *Switch) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
@@ -92,7 +95,7 @@ func (s *Switch) End(_ context.Context, r *exchange.Record) {
 
 // met reports whether the fault called name did something to r.
 func met(r *exchange.Record, name string) bool {
-	return slices.ContainsFunc(r.Decisions(), func(d exchange.Decision) bool {
+	return slices.ContainsFunc(r.Notes(), func(d *exchange.Decision) bool {
 		return d.Kind == exchange.Fault && d.Policy == name && d.Outcome == exchange.Act
 	})
 }

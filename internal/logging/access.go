@@ -11,6 +11,9 @@ import (
 	"sidecar/internal/exchange"
 )
 
+// Moments implements exchange.Selective.
+func (*Log) Moments() exchange.Moments { return exchange.AtEnd }
+
 // Begin does nothing: a request is told when it has ended.
 func (l *Log) Begin(ctx context.Context, _ *exchange.Record) context.Context { return ctx }
 
@@ -25,9 +28,9 @@ func (l *Log) End(ctx context.Context, r *exchange.Record) {
 	if s.access == "none" || level < s.level {
 		return
 	}
-	said := r.Decisions()
-	if !notable(said) {
-		said = nil
+	var said []*exchange.Decision
+	if r.Notable() {
+		said = r.Notes()
 	}
 	if s.access == "errors" && r.Status < 400 && r.Reason == "" && said == nil {
 		return
@@ -57,13 +60,13 @@ type fields interface {
 	number(key string, n int64)
 	millis(key string, d time.Duration)
 	address(key string, a netip.Addr)
-	decisions(key string, ds []exchange.Decision) // the notable ones of ds
+	decisions(key string, ds []*exchange.Decision) // the notable ones of ds
 	header(key string, h map[string][]string)
 }
 
 // tell gives l the fields of r, in the order that the package comment gives.
 // said is nil when there is nothing notable in it.
-func (s *settings) tell(l fields, r *exchange.Record, said []exchange.Decision) {
+func (s *settings) tell(l fields, r *exchange.Record, said []*exchange.Decision) {
 	textIf := func(key, value string) {
 		if value != "" {
 			l.text(key, value)
@@ -104,16 +107,6 @@ func (s *settings) tell(l fields, r *exchange.Record, said []exchange.Decision) 
 
 // milliseconds returns d as the log has it.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
-
-// notable reports whether any of ds is more than a plain pass.
-func notable(ds []exchange.Decision) bool {
-	for i := range ds {
-		if ds[i].Notable() {
-			return true
-		}
-	}
-	return false
-}
 
 // redacted returns a copy of h without its secrets. That a field was there is
 // told.

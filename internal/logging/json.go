@@ -102,11 +102,10 @@ func (l *jsonLine) address(key string, a netip.Addr) {
 	l.b = append(l.b, '"')
 }
 
-func (l *jsonLine) decisions(key string, ds []exchange.Decision) {
+func (l *jsonLine) decisions(key string, ds []*exchange.Decision) {
 	l.key(key)
 	l.b = append(l.b, '[')
-	for i := range ds {
-		d := &ds[i]
+	for _, d := range ds {
 		if !d.Notable() {
 			continue
 		}

@@ -24,9 +24,9 @@ func bySlog(c Config, r *exchange.Record) string {
 	var out bytes.Buffer
 	var gathered textLine
 	s := New(io.Discard, c).settings.Load()
-	said := r.Decisions()
-	if !notable(said) {
-		said = nil
+	var said []*exchange.Decision
+	if r.Notable() {
+		said = r.Notes()
 	}
 	s.tell(&gathered, r, said)
 	for i, a := range gathered.attrs {
@@ -135,7 +135,7 @@ func FuzzLineIsThatOfTheLibrary(f *testing.F) {
 				t.Errorf("line (-slog +ours):\n%s", diff)
 			}
 			// What slog leaves to encoding/json has two shorter escapes.
-			if level == "info" && r.Reason != "" && !notable(r.Decisions()) && got != want {
+			if level == "info" && r.Reason != "" && !r.Notable() && got != want {
 				t.Errorf("line = %q, want %q", got, want)
 			}
 		}

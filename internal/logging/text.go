@@ -22,11 +22,11 @@ func (l *textLine) address(key string, a netip.Addr)   { l.add(slog.String(key, 
 
 func (l *textLine) header(key string, h map[string][]string) { l.add(slog.Any(key, h)) }
 
-func (l *textLine) decisions(key string, ds []exchange.Decision) {
+func (l *textLine) decisions(key string, ds []*exchange.Decision) {
 	var notes []note
-	for i := range ds {
-		if ds[i].Notable() {
-			notes = append(notes, note(ds[i]))
+	for _, d := range ds {
+		if d.Notable() {
+			notes = append(notes, note(*d))
 		}
 	}
 	l.add(slog.Any(key, notes))

@@ -99,6 +99,9 @@ func New(build BuildInfo) *Metrics {
 		levelCollector{m},
 	)
 	for _, v := range m.vectors.all() {
+		if v == m.vectors.decisions || v == m.vectors.rules {
+			v = settledBefore{v, m.settle}
+		}
 		m.registry.MustRegister(v)
 	}
 	for _, outcome := range outcomes {
@@ -106,6 +109,13 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.Routes(nil)
 	return m
+}
+
+// settle adds to the series what was only tallied so far.
+func (m *Metrics) settle() {
+	for _, r := range m.routes.held().all {
+		r.passing.settle()
+	}
 }
 
 // Handler answers scrapes: text, OpenMetrics or protobuf, as asked for. A

@@ -8,6 +8,11 @@ import (
 	"sidecar/internal/exchange"
 )
 
+// Moments implements exchange.Selective.
+func (*Metrics) Moments() exchange.Moments {
+	return exchange.AtBegin | exchange.AtAttempted | exchange.AtEnd
+}
+
 // Begin counts a request in.
 func (m *Metrics) Begin(ctx context.Context, r *exchange.Record) context.Context {
 	m.routes.get(r.Route).inFlight.Inc()
@@ -37,11 +42,14 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	rt.inFlight.Dec()
 	rt.requests.get(request{method, r.Status}).Inc()
 	rt.duration.get(method).Observe(r.Took.Seconds())
-	decisions, place := r.Decisions(), 0
-	for i := range decisions {
-		d := &decisions[i]
+	if all, ok := r.Passes(); ok {
+		rt.passing.count(all)
+		return
+	}
+	place := 0
+	for _, d := range r.Notes() {
 		var said []prometheus.Counter
-		said, place = rt.decisions.find(decision{d.Kind, d.Policy, d.Outcome, d.Reason, d.Rule}, place)
+		said, place = rt.decisions.find(keyOf(d), place)
 		for _, c := range said {
 			c.Inc()
 		}

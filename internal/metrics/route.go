@@ -19,6 +19,7 @@ type route struct {
 	attempts  memo[attempt, prometheus.Counter]
 	took      memo[string, prometheus.Observer] // by upstream
 	decisions memo[decision, []prometheus.Counter]
+	passing   passing
 }
 
 // What tells the series of one route apart.
@@ -60,7 +61,9 @@ func (m *Metrics) Routes(names []string) {
 		},
 	)
 	for _, name := range names {
-		m.routes.get(name).zero()
+		r := m.routes.get(name)
+		r.zero()
+		r.passing.turn()
 	}
 }
 
@@ -84,6 +87,7 @@ func newRoute(name string, v *vectors) *route {
 		return v.attemptTook.WithLabelValues(name, upstream)
 	}
 	r.decisions.make = func(k decision) []prometheus.Counter { return v.decided(name, k) }
+	r.passing.known.make = func(all exchange.Passes) *tally { return r.passing.begin(all, &r.decisions) }
 	return r
 }
 

@@ -145,13 +145,17 @@ func wait(ctx context.Context, draws []draw) error {
 
 // note says on the record what the limit did to a request that it lets by.
 func (d *draw) note(record *exchange.Record) {
-	n := exchange.Decision{Kind: exchange.RateLimit, Policy: d.name, Outcome: exchange.Pass, Line: d.line}
+	if d.err == nil && d.waiter == nil && d.delay <= 0 {
+		record.Pass(d.pass)
+		return
+	}
+	n := *d.pass
 	switch {
 	case d.err != nil:
 		n.Outcome, n.Reason, n.Detail = exchange.Broken, exchange.StoreUnavailable, d.err.Error()
-	case (d.waiter != nil || d.delay > 0) && d.shadow:
+	case d.shadow:
 		n.Outcome, n.Reason = exchange.Shadow, exchange.RateLimitWait
-	case d.waiter != nil || d.delay > 0:
+	default:
 		n.Outcome, n.Reason = exchange.Act, exchange.RateLimitWait
 	}
 	record.Note(n)

@@ -35,6 +35,7 @@ type Limiter struct {
 	fields     fields
 	remote     *remote // nil: this process counts by itself
 	onFailure  string
+	pass       *exchange.Decision
 }
 
 // New returns the policy called name. c must be valid, and but for its Line the
@@ -57,6 +58,7 @@ func New(name string, c Config, b *Buckets, store *Store) *Limiter {
 		buckets:    b,
 		fields:     newFields(name, c),
 		onFailure:  c.onStoreFailure(),
+		pass:       &exchange.Decision{Kind: exchange.RateLimit, Policy: name, Outcome: exchange.Pass, Line: c.Line},
 	}
 	if store != nil {
 		l.remote = newRemote(name, c, store)

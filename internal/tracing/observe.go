@@ -114,9 +114,8 @@ func (t *Tracing) End(ctx context.Context, r *exchange.Record) {
 	span := trace.SpanFromContext(ctx)
 	span.SetName(name(r))
 	span.SetAttributes(answered(r)...)
-	decisions := r.Decisions()
-	for i := range decisions {
-		if d := &decisions[i]; d.Notable() {
+	for _, d := range r.Notes() {
+		if d.Notable() {
 			span.AddEvent("sidecar.policy.decision", trace.WithTimestamp(d.At), trace.WithAttributes(decided(d)...))
 		}
 	}
