@@ -3,6 +3,7 @@ module sidecar
 go 1.26.0
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/MicahParks/jwkset v0.11.4
 	github.com/alecthomas/kong v1.17.0

@@ -63,6 +63,5 @@ func parseJWK(raw json.RawMessage, algs []string) (key, error) {
 	if err != nil {
 		return key{}, errors.New("cannot be parsed")
 	}
-	k := key{id: m.KID, alg: string(m.ALG), material: jwk.Key()}
-	return k, k.usable(algs)
+	return usableKey(m.KID, string(m.ALG), jwk.Key(), algs)
 }

@@ -24,7 +24,7 @@ type jwtIssuer struct {
 // finder knows which keys may verify a token with the header's kid and alg.
 type finder interface {
 	// find may wait for the keys, until ctx ends.
-	find(ctx context.Context, kid, alg string) ([]any, error)
+	find(ctx context.Context, kid, alg string) ([]*key, error)
 	// current returns all keys that are believed at now; nil if there are none.
 	current(now time.Time) *keys
 }
@@ -67,7 +67,7 @@ func (i *jwtIssuer) verify(ctx context.Context, t shownToken) (believed, *reject
 
 // judge returns the claims of t, or why they are not believed. A plain token
 // takes the steps of the parser's ParseWithClaims, in their order, without its
-// parsing: the library's methods look at the signature, and its validator at the
+// parsing: the key looks at the signature, and the library's validator at the
 // claims.
 func (i *jwtIssuer) judge(ctx context.Context, t shownToken) (jwt.MapClaims, error) {
 	if t.plain == nil {
@@ -84,8 +84,8 @@ func (i *jwtIssuer) judge(ctx context.Context, t shownToken) (jwt.MapClaims, err
 		return claims, err
 	}
 	signed := t.text[:strings.LastIndexByte(t.text, '.')]
-	for _, key := range found {
-		if err = t.plain.Method.Verify(signed, t.plain.Signature, key); err == nil {
+	for _, k := range found {
+		if err = k.verify(t.plain.Method, signed, t.plain.Signature); err == nil {
 			return claims, i.validator.Validate(claims)
 		}
 	}
@@ -100,14 +100,14 @@ func (i *jwtIssuer) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	set := jwt.VerificationKeySet{}
 	for _, k := range found {
-		set.Keys = append(set.Keys, k)
+		set.Keys = append(set.Keys, k.material)
 	}
 	return set, nil
 }
 
 // find returns the keys that may verify t. Of the header only kid and alg are
 // read: a token that brings its own key (jwk, jku, x5u) brings nothing.
-func (i *jwtIssuer) find(ctx context.Context, t *jwt.Token) ([]any, error) {
+func (i *jwtIssuer) find(ctx context.Context, t *jwt.Token) ([]*key, error) {
 	if _, ok := t.Header["crit"]; ok {
 		// We understand no extension, so we must refuse all (RFC 7515
 		// section 4.1.11).

@@ -21,9 +21,22 @@ import (
 // key verifies tokens. Its material is public, or a secret that is told to
 // nobody.
 type key struct {
-	id       string // kid; a lookup key only
-	alg      string // the one algorithm it is meant for; empty: any that fits
-	material any    // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	id       string    // kid; a lookup key only
+	alg      string    // the one algorithm it is meant for; empty: any that fits
+	material any       // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	pkcs1    *pkcs1Key // the material; nil: it is used as it is
+}
+
+// usableKey returns a key that may verify tokens of one of algs.
+func usableKey(id, alg string, material any, algs []string) (key, error) {
+	k := key{id: id, alg: alg, material: material}
+	if err := k.usable(algs); err != nil {
+		return key{}, err
+	}
+	if r, ok := material.(*rsa.PublicKey); ok {
+		k.pkcs1 = newPKCS1Key(r)
+	}
+	return k, nil
 }
 
 // keys are those of one issuer.
@@ -38,17 +51,18 @@ var (
 )
 
 // find returns what may verify a token with the header's kid and alg.
-func (ks *keys) find(_ context.Context, kid, alg string) ([]any, error) {
+func (ks *keys) find(_ context.Context, kid, alg string) ([]*key, error) {
 	if kid == "" && ks.named && len(ks.list) != 1 {
 		return nil, errNoKeyID
 	}
-	var found []any
-	for _, k := range ks.list {
+	var found []*key
+	for i := range ks.list {
+		k := &ks.list[i]
 		if ks.named && kid != "" && k.id != kid {
 			continue
 		}
 		if (k.alg == "" || k.alg == alg) && fits(k.material, alg) {
-			found = append(found, k.material)
+			found = append(found, k)
 		}
 	}
 	if len(found) == 0 {
@@ -146,8 +160,8 @@ func parsePEM(data []byte, algs []string) (keys, error) {
 	if err != nil {
 		return keys{}, err
 	}
-	k := key{material: material}
-	if err := k.usable(algs); err != nil {
+	k, err := usableKey("", "", material, algs)
+	if err != nil {
 		return keys{}, err
 	}
 	return keys{list: []key{k}}, nil

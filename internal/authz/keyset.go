@@ -84,7 +84,7 @@ func (k *KeySet) Close() {
 
 // find returns what may verify a token with the header's kid and alg. For keys
 // that are not there it waits a little, if they are being fetched.
-func (k *KeySet) find(ctx context.Context, kid, alg string) ([]any, error) {
+func (k *KeySet) find(ctx context.Context, kid, alg string) ([]*key, error) {
 	ks := k.current(time.Now())
 	if ks == nil || kid != "" && !ks.has(kid) {
 		if round := k.nextRound(ks != nil); round != nil {

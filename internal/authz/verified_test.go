@@ -18,7 +18,7 @@ type counted struct {
 	n int
 }
 
-func (c *counted) find(ctx context.Context, kid, alg string) ([]any, error) {
+func (c *counted) find(ctx context.Context, kid, alg string) ([]*key, error) {
 	c.n++
 	return c.finder.find(ctx, kid, alg)
 }
