@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,21 @@ func records(text *string) script {
 			io.WriteString(c, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
 		}
 	}
+}
+
+// inOrder returns the request with its fields sorted by name, but for Host, which
+// comes first. Those of one name stay as they are.
+func inOrder(text string) string {
+	head, body, _ := strings.Cut(text, "\r\n\r\n")
+	lines := strings.Split(head, "\r\n")
+	if len(lines) > 2 {
+		slices.SortStableFunc(lines[2:], func(a, b string) int {
+			a, _, _ = strings.Cut(a, ":")
+			b, _, _ = strings.Cut(b, ":")
+			return strings.Compare(a, b)
+		})
+	}
+	return strings.Join(lines, "\r\n") + "\r\n\r\n" + body
 }
 
 func TestBothTransportsWriteTheSame(t *testing.T) {
@@ -82,7 +98,7 @@ func TestBothTransportsWriteTheSame(t *testing.T) {
 					host = s.attempt.Endpoint
 					sent[i] = strings.ReplaceAll(sent[i], host, "HOST")
 				}
-				if diff := cmp.Diff(sent[1], sent[0]); diff != "" {
+				if diff := cmp.Diff(inOrder(sent[1]), inOrder(sent[0])); diff != "" {
 					t.Errorf("the direct way writes something else (-standard +direct):\n%s", diff)
 				}
 			}

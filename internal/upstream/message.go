@@ -1,11 +1,8 @@
 package upstream
 
 import (
-	"bytes"
-	"cmp"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,40 +14,22 @@ const (
 	// maxBuffered is the longest body that is read before it is sent.
 	maxBuffered = 64 << 10
 
-	// maxPooled is the largest buffer that is kept for the next request;
-	// maxLines and maxFields are the most lines of a header, in bytes, and the
-	// most fields.
+	// maxPooled is the largest buffer that is kept for the next request.
 	maxPooled = maxBuffered + bufferSize
-	maxLines  = bufferSize
-	maxFields = 256
 )
 
-// message is a request in the form in which it is sent, byte for byte as
-// net/http would write it.
-type message struct {
-	text []byte
-
-	// Scratch: the header's lines, and whose they are. Bytes are cheaper to sort
-	// than what points to them.
-	lines  []byte
-	fields []field
-}
-
-// field is where the lines of one name stand.
-type field struct {
-	start          uint64 // of the name, to compare it at once
-	from, name, to int
-}
+// message is a request in the form in which it is sent: what net/http would
+// write, but with the fields in any order (RFC 9110 section 5.3).
+type message struct{ text []byte }
 
 var messages = sync.Pool{New: func() any { return &message{text: make([]byte, 0, 4<<10)} }}
 
 // free gives m back. Nobody may use it any more.
 func (m *message) free() {
-	if cap(m.text) > maxPooled || cap(m.lines) > maxLines || cap(m.fields) > maxFields {
-		return
+	if cap(m.text) <= maxPooled {
+		m.text = m.text[:0]
+		messages.Put(m)
 	}
-	m.text, m.lines, m.fields = m.text[:0], m.lines[:0], m.fields[:0]
-	messages.Put(m)
 }
 
 // compose returns the head of r as it goes to host, or nil if net/http has to
@@ -118,80 +97,55 @@ func (m *message) target(r *http.Request) bool {
 	return true
 }
 
-// header writes the fields in net/http's order.
-func (m *message) header(r *http.Request, host string) bool {
-	m.text = appendLine(m.text, "Host", host)
-	agent := "Go-http-client/1.1"
-	if values, ok := r.Header["User-Agent"]; ok { // empty: none is sent
-		agent = ""
-		if len(values) > 0 {
-			agent = textproto.TrimString(values[0])
-		}
-	}
-	if agent != "" {
-		m.text = appendLine(m.text, "User-Agent", agent)
-	}
+// header writes the fields. It fails if one is for this connection alone, or
+// cannot be sent.
+func (m *message) header(r *http.Request, host string) (ok bool) {
+	text, agent := appendLine(m.text, "Host", host), false
 	if r.ContentLength > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
-		m.text = append(m.text, "Content-Length: "...)
-		m.text = append(strconv.AppendInt(m.text, r.ContentLength, 10), "\r\n"...)
+		text = append(text, "Content-Length: "...)
+		text = append(strconv.AppendInt(text, r.ContentLength, 10), "\r\n"...)
 	}
 	for name, values := range r.Header {
-		if !m.field(name, values) {
+		n := len(values) // are written
+		switch name {
+		case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+			return false
+		case "Host", "Content-Length":
+			n = 0 // they are there already
+		case "User-Agent": // net/http has one, and none that is empty
+			agent = true
+			if n = min(n, 1); n == 1 && textproto.TrimString(values[0]) == "" {
+				n = 0
+			}
+		}
+		if text, ok = appendField(text, name, values, n); !ok {
 			return false
 		}
 	}
-	slices.SortFunc(m.fields, m.compare)
-	for _, f := range m.fields {
-		m.text = append(m.text, m.lines[f.from:f.to]...)
+	if !agent {
+		text = appendLine(text, "User-Agent", "Go-http-client/1.1")
 	}
-	m.text = append(m.text, "\r\n"...)
+	m.text = append(text, "\r\n"...)
 	return true
+}
+
+// appendField appends the first n of values, if the field can be sent.
+func appendField(text []byte, name string, values []string, n int) ([]byte, bool) {
+	if size, _ := token(name); size == 0 || size != len(name) {
+		return text, false
+	}
+	for i, v := range values {
+		if !isValue(v) {
+			return text, false
+		}
+		if i < n {
+			text = appendLine(text, name, textproto.TrimString(v))
+		}
+	}
+	return text, true
 }
 
 func appendLine(text []byte, name, value string) []byte {
 	text = append(append(text, name...), ": "...)
 	return append(append(text, value...), "\r\n"...)
-}
-
-// field takes a field that is still to be written. It fails if that is for this
-// connection alone, or cannot be sent.
-func (m *message) field(name string, values []string) bool {
-	switch name {
-	case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return false
-	}
-	if n, _ := token(name); n == 0 || n != len(name) {
-		return false
-	}
-	from, lines := len(m.lines), m.lines
-	for _, v := range values {
-		if !isValue(v) {
-			return false
-		}
-		lines = appendLine(lines, name, textproto.TrimString(v))
-	}
-	written := name == "Host" || name == "User-Agent" || name == "Content-Length"
-	if !written && len(values) > 0 {
-		m.lines = lines
-		m.fields = append(m.fields, field{start: start(name), from: from, name: from + len(name), to: len(lines)})
-	}
-	return true
-}
-
-// start returns the first bytes of name as a number by which names are in order.
-func start(name string) (n uint64) {
-	for i := range 8 {
-		n <<= 8
-		if i < len(name) {
-			n |= uint64(name[i])
-		}
-	}
-	return n
-}
-
-func (m *message) compare(a, b field) int {
-	if a.start != b.start {
-		return cmp.Compare(a.start, b.start)
-	}
-	return bytes.Compare(m.lines[a.from:a.name], m.lines[b.from:b.name])
 }

@@ -139,7 +139,7 @@ func digits(p []byte) (n int64, ok bool) {
 type answer struct {
 	response http.Response
 	stream   stream
-	values   [10]string
+	values   [12]string
 }
 
 // response returns the response as net/http would, but for the request. Its

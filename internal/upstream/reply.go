@@ -39,6 +39,7 @@ func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Re
 		w.end(false)
 		return nil, failed
 	}
+	w.listen() // no earlier: until now it has waited
 	// An upstream may answer and close before it has read all.
 	resp, err := w.responseWithin(r, d)
 	if err != nil {
@@ -96,19 +97,17 @@ func (w *wire) response(r *http.Request) (*http.Response, error) {
 		if resp, err = w.oddResponse(r); err != nil {
 			return nil, err
 		}
-		beside = string(w.head.options)
+		beside, w.limit = string(w.head.options), math.MaxInt64
 	}
-	w.limit = math.MaxInt64
 	stripNamed(resp, beside)
 	return resp, nil
 }
 
 // oddResponse is response for a head that net/http has to read.
 func (w *wire) oddResponse(r *http.Request) (*http.Response, error) {
+	w.narrow()
 	w.head.reset()
-	w.odd = true
-	here, _ := w.in.Peek(w.in.Buffered())
-	w.look(here)
+	w.odd, w.limit = true, maxResponseHeader
 	for range maxInterim + 1 {
 		resp, err := http.ReadResponse(w.in, r)
 		if err != nil {

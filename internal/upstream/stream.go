@@ -30,7 +30,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.read(p)
-	return n, s.end(n, err)
+	return n, s.end(int64(n), err)
 }
 
 // read reads a body of known length to its end and no further.
@@ -51,6 +51,56 @@ func (s *stream) read(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteTo writes what is left of the body to dst, each time all that is here.
+// An error is of the body, or of dst.
+func (s *stream) WriteTo(dst io.Writer) (written int64, failed error) {
+	if s.body != nil {
+		return io.Copy(dst, struct{ io.Reader }{s})
+	}
+	err := s.begin()
+	if err != nil {
+		return 0, unlessEOF(err)
+	}
+	taken := int64(0)
+	for err == nil && failed == nil {
+		var p []byte
+		p, err = s.part(s.left - taken)
+		if len(p) > 0 {
+			var n int
+			n, failed = dst.Write(p)
+			written += int64(n)
+			taken += int64(len(p))
+			_, _ = s.wire.in.Discard(len(p))
+		}
+	}
+	if err = s.end(taken, err); failed != nil {
+		return written, failed
+	}
+	return written, unlessEOF(err)
+}
+
+func unlessEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// part returns what is here of the left bytes, and waits until there is
+// something.
+func (s *stream) part(left int64) ([]byte, error) {
+	in := s.wire.in
+	_, err := in.Peek(1)
+	p, _ := in.Peek(int(min(int64(in.Buffered()), left)))
+	switch {
+	case int64(len(p)) == left:
+		err = io.EOF
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return p, err
+}
+
 func (s *stream) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,11 +114,11 @@ func (s *stream) begin() error {
 	return nil
 }
 
-func (s *stream) end(n int, err error) error {
+func (s *stream) end(n int64, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading = false
-	s.left -= int64(n)
+	s.left -= n
 	if err != nil && err != io.EOF && s.ctx.Err() != nil {
 		err = context.Cause(s.ctx) // it ended the Read
 	}
@@ -104,7 +154,7 @@ func (s *stream) Close() error {
 
 func (s *stream) release(whole bool) {
 	s.wire.end(whole && s.keep)
-	s.wire, s.body = nil, nil
+	s.wire = nil
 }
 
 // skip passes over the rest of the body, if that has been received.

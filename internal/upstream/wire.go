@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"syscall"
@@ -28,21 +29,35 @@ type wire struct {
 	speak func(fd uintptr) bool
 
 	// The call at hand.
-	in       *bufio.Reader
-	limit    int64 // of what may be read
-	wrote    bool  // something was written
-	answered bool  // something was read
-	ended    bool  // by the other side, or an interrupt
-	late     bool  // the response's head was not there in time
-	odd      bool  // the response's head is net/http's to read, and not yet read to its end
-	cutOff   bool  // in the response's head, which had begun
-	head     head  // of an odd one
+	in       *bufio.Reader // nil before the answer
+	first    *bufio.Reader // what it holds is Read before all else; nil: nothing
+	limit    int64         // of what may be read
+	wrote    bool          // something was written
+	answered bool          // something was read
+	ended    bool          // by the other side, or an interrupt
+	late     bool          // the response's head was not there in time
+	odd      bool          // the response's head is net/http's to read, and not yet read to its end
+	cutOff   bool          // in the response's head, which had begun
+	head     head          // of an odd one
 
 	waits exchange.Interrupter // the call's context; nil if stop is its watch
 	stop  func() bool          // nil if the context has no end
 }
 
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
+var (
+	// wide readers hold an answer of 64 KiB with its head: it comes in one Read,
+	// and is written in one from where it is. A call has one from when its answer
+	// begins.
+	wide = newReaders(72 << 10)
+
+	// narrow ones are for answers whose length is not known: they may last for
+	// hours, and have little to hold at a time.
+	narrow = newReaders(bufferSize)
+)
+
+func newReaders(size int) *sync.Pool {
+	return &sync.Pool{New: func() any { return bufio.NewReaderSize(nil, size) }}
+}
 
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
@@ -57,14 +72,18 @@ func newWire(nc net.Conn, p *pool) *wire {
 }
 
 // Read reads within the limit.
-func (w *wire) Read(p []byte) (int, error) {
+func (w *wire) Read(p []byte) (n int, err error) {
 	if w.limit <= 0 {
 		return 0, errHeadTooLarge
 	}
 	if int64(len(p)) > w.limit {
 		p = p[:w.limit]
 	}
-	n, err := w.Conn.Read(p)
+	if w.first != nil {
+		n = w.readFirst(p)
+	} else {
+		n, err = w.Conn.Read(p)
+	}
 	w.limit -= int64(n)
 	w.answered = w.answered || n > 0
 	w.ended = w.ended || err != nil
@@ -86,7 +105,7 @@ func (w *wire) look(p []byte) {
 	switch {
 	case w.head.scan(p):
 		w.odd = false
-	case w.ended && w.head.begun():
+	case w.ended && w.first == nil && w.head.begun():
 		w.cutOff = true
 	}
 }
@@ -95,11 +114,41 @@ var errHeadTooLarge = fmt.Errorf("response header of more than %d bytes", maxRes
 
 // begin takes w for one call, which ends when ctx does.
 func (w *wire) begin(ctx context.Context) {
-	w.limit = maxResponseHeader
+	w.limit = math.MaxInt64
 	w.wrote, w.answered, w.ended, w.late, w.odd, w.cutOff = false, false, false, false, false, false
-	w.in = readers.Get().(*bufio.Reader)
-	w.in.Reset(w)
 	w.watch(ctx)
+}
+
+// listen readies w to read the answer.
+func (w *wire) listen() {
+	w.in = wide.Get().(*bufio.Reader)
+	w.in.Reset(w)
+}
+
+// narrow has what was read and all that follows be read once more, through a
+// narrow reader.
+func (w *wire) narrow() {
+	w.first = w.in
+	w.in = narrow.Get().(*bufio.Reader)
+	w.in.Reset(w)
+}
+
+func (w *wire) readFirst(p []byte) int {
+	n, _ := w.first.Read(p[:min(len(p), w.first.Buffered())])
+	if w.first.Buffered() == 0 {
+		putReader(w.first)
+		w.first = nil
+	}
+	return n
+}
+
+func putReader(r *bufio.Reader) {
+	r.Reset(nil)
+	if r.Size() == bufferSize {
+		narrow.Put(r)
+		return
+	}
+	wide.Put(r)
 }
 
 // watch has the end of ctx interrupt w.
@@ -129,10 +178,16 @@ func (w *wire) unwatch() bool {
 // end gives up w after its call: it is kept for the next one if the caller
 // wants it to, and nothing speaks against it.
 func (w *wire) end(keep bool) {
-	keep = keep && w.in.Buffered() == 0
-	w.in.Reset(nil)
-	readers.Put(w.in)
-	w.in = nil
+	if w.in != nil {
+		keep = keep && w.in.Buffered() == 0
+		putReader(w.in)
+		w.in = nil
+	}
+	if w.first != nil {
+		keep = false
+		putReader(w.first)
+		w.first = nil
+	}
 	if w.unwatch() && keep {
 		w.pool.put(w)
 		return
