@@ -14,7 +14,7 @@ import (
 
 // attempt tells the observers of each call to up, and up of which one it is.
 func (b *builder) attempt(up *upstream.Upstream) []layer {
-	observers := b.options.Observers
+	observers := b.options.watch
 	return []layer{{[]Stage{{Kind: "attempt"}}, func(next http.RoundTripper) http.RoundTripper {
 		return exchange.RoundTripFunc(func(r *http.Request) (resp *http.Response, err error) {
 			rec := exchange.From(r.Context())

@@ -122,7 +122,8 @@ func (b *builder) validation(e policy.Effective) []gate {
 	for _, named := range e.Validation {
 		at := Stage{exchange.Validation, named.Name, named.Config.Line, named.Config}
 		gates = append(gates, gate{
-			stages: []Stage{at}, check: b.validated(named).Check, shadow: named.Config.Mode == exchange.ModeShadow,
+			stages: []Stage{at}, check: b.validated(named).Check, passed: at.passed(),
+			shadow: named.Config.Mode == exchange.ModeShadow,
 		})
 	}
 	return gates
@@ -162,7 +163,7 @@ func (b *builder) authn(e policy.Effective) []gate {
 		}
 		b.authned[e.Authn.Name] = a
 	}
-	return []gate{{stages: []Stage{at}, check: a.Check, shadow: e.Authn.Config.Mode == exchange.ModeShadow}}
+	return []gate{{stages: []Stage{at}, check: a.Check, passed: at.passed(), shadow: e.Authn.Config.Mode == exchange.ModeShadow}}
 }
 
 // keeper has what asks issuers for an authn policy, from the snapshot before if
@@ -210,7 +211,7 @@ func (b *builder) authz(e policy.Effective) []gate {
 	for _, a := range e.Authz {
 		at := Stage{exchange.Authz, a.Name, a.Config.Line, a.Config}
 		check := authz.New(a.Name, a.Config, b.external(a)).Check
-		gates = append(gates, gate{stages: []Stage{at}, check: check, tells: true, shadow: a.Config.Mode == exchange.ModeShadow})
+		gates = append(gates, gate{stages: []Stage{at}, check: check, shadow: a.Config.Mode == exchange.ModeShadow})
 	}
 	return gates
 }
@@ -240,14 +241,14 @@ func (b *builder) rateLimit(e policy.Effective) []gate {
 		at := Stage{exchange.RateLimit, l.Name, l.Config.Line, l.Config}
 		limiter := ratelimit.New(l.Name, l.Config, buckets, b.store(l.Config.Store))
 		if l.Config.Mode == exchange.ModeShadow {
-			shadows = append(shadows, gate{stages: []Stage{at}, check: ratelimit.NewGate(limiter).Check, tells: true, shadow: true})
+			shadows = append(shadows, gate{stages: []Stage{at}, check: ratelimit.NewGate(limiter).Check, shadow: true})
 			continue
 		}
 		stages, limiters = append(stages, at), append(limiters, limiter)
 	}
 	if len(limiters) > 0 {
 		g := ratelimit.NewGate(limiters...)
-		enforced = []gate{{stages: stages, check: g.Check, tells: true, announce: g.Announce}}
+		enforced = []gate{{stages: stages, check: g.Check, announce: g.Announce}}
 	}
 	return append(enforced, shadows...)
 }

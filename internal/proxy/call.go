@@ -17,7 +17,8 @@ import (
 // channel, or a context of its own below this one, has one of package context
 // made.
 type callContext struct {
-	context.Context // what it is made of
+	context.Context           // what it is made of
+	x               *crossing // whose it is; nil in a throwaway one, which carries nothing of its own
 	cancels         atomic.Pointer[cancels]
 	over            atomic.Bool // release was called
 
@@ -75,10 +76,24 @@ func (c *callContext) Err() error {
 
 // Value implements context.Context. Package context finds the cause in it.
 func (c *callContext) Value(key any) any {
+	if c.x != nil {
+		if v := c.x.carried(key); v != nil {
+			return v
+		}
+	}
 	if w := c.cancels.Load(); w != nil {
 		return w.Context.Value(key)
 	}
 	return c.Context.Value(key)
+}
+
+// Recorded returns the record of the exchange, without a search; nil: c does not
+// know it.
+func (c *callContext) Recorded() *exchange.Record {
+	if c.x == nil {
+		return nil
+	}
+	return &c.x.Record
 }
 
 // end ends the call with cause.

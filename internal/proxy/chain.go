@@ -48,7 +48,9 @@ type gate struct {
 	stages []Stage
 	check  func(*http.Request) error
 	shadow bool // what it refuses is noted, and let by
-	tells  bool // it notes by itself what it lets by
+
+	// passed is noted of what it lets by; nil: it notes that itself.
+	passed *exchange.Decision
 
 	// announce says, in an answer that was made before the gate was asked, what
 	// clients are to know of it; nil: nothing.
@@ -68,6 +70,11 @@ type Stage struct {
 	Policy string
 	Line   int
 	Config any // the effective section of the file; nil where there is none
+}
+
+// passed returns what is noted where s lets a request by.
+func (s Stage) passed() *exchange.Decision {
+	return &exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line}
 }
 
 // String returns "kind/policy".

@@ -61,8 +61,10 @@ func parseHop(s string) (netip.Addr, bool) {
 
 // scheme returns what the client speaks, as far as a trusted peer tells.
 func scheme(r *http.Request, trusted bool) string {
-	if said := r.Header.Get("X-Forwarded-Proto"); trusted && said != "" {
-		return said
+	if trusted {
+		if said := first(r.Header, "X-Forwarded-Proto"); said != "" {
+			return said
+		}
 	}
 	if r.TLS != nil {
 		return "https"
@@ -73,10 +75,20 @@ func scheme(r *http.Request, trusted bool) string {
 // requestID returns the id that a peer gave r, if it is trusted and the id well
 // formed, else a new one.
 func requestID(r *http.Request, trusted bool) string {
-	if id := r.Header.Get("X-Request-Id"); trusted && validRequestID(id) {
-		return id
+	if trusted {
+		if id := first(r.Header, "X-Request-Id"); validRequestID(id) {
+			return id
+		}
 	}
 	return exchange.NewID()
+}
+
+// first returns the first value of the field called name, in canonical form.
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 func validRequestID(id string) bool {

@@ -56,10 +56,18 @@ type crossingKey struct{}
 
 // Value returns x, or what x or the connection's context carries.
 func (x *crossing) Value(key any) any {
+	if v := x.carried(key); v != nil {
+		return v
+	}
+	return x.Context.Value(key)
+}
+
+// carried returns x, or what x carries; nil: neither is asked for.
+func (x *crossing) carried(key any) any {
 	if key == (crossingKey{}) {
 		return x
 	}
-	return x.Carrier.Value(key)
+	return x.Carried(key)
 }
 
 // Done implements context.Context. Who asks wants to be woken, and may look at x
@@ -72,7 +80,11 @@ func (x *crossing) Done() <-chan struct{} {
 // crossingOf returns the crossing of r; outside the proxy, as in a test of one
 // layer, a throwaway one.
 func crossingOf(r *http.Request) *crossing {
-	if x, ok := r.Context().Value(crossingKey{}).(*crossing); ok {
+	ctx := r.Context()
+	if c, ok := ctx.(*callContext); ok && c.x != nil {
+		return c.x
+	}
+	if x, ok := ctx.Value(crossingKey{}).(*crossing); ok {
 		return x
 	}
 	return newCrossing()
@@ -96,7 +108,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, t trusted) *crossin
 	}
 	from := peer(r)
 	trusted := t.holds(from.Addr())
-	x.Context = r.Context()
+	x.Context, x.call.x, x.guard.x = r.Context(), x, x
 	x.body.ReadCloser, x.body.x, x.body.ctx = r.Body, x, x.Context
 	x.writer.ResponseWriter, x.writer.x = w, x
 	x.writer.http1, x.writer.draining = r.ProtoMajor == 1, &p.draining

@@ -91,6 +91,9 @@ func (f *forwarder) deliver(w http.ResponseWriter, r *http.Request, resp *http.R
 	}
 	_ = http.NewResponseController(w).Flush() // a body that is over would else get a length, and no trailers
 	for name, values := range resp.Trailer {
+		if len(values) == 0 {
+			continue // announced, not said: by HTTP/2, the answer of one that is there would have no end
+		}
 		if len(resp.Trailer) != announced {
 			name = http.TrailerPrefix + name
 		}
@@ -123,6 +126,10 @@ func copyBody(w http.ResponseWriter, resp *http.Response) error {
 		f := newFlusher(w)
 		defer f.stop()
 		dst = f
+	} else if b, ok := resp.Body.(*watchedBody); ok {
+		if ok, err := b.writeTo(w); ok {
+			return err
+		}
 	}
 	buffer := buffers{}.Get()
 	defer buffers{}.Put(buffer)
@@ -148,6 +155,6 @@ func streams(resp *http.Response) bool {
 	if resp.ContentLength < 0 {
 		return true
 	}
-	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	kind, _, _ := strings.Cut(first(resp.Header, "Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }

@@ -28,11 +28,8 @@ func pass(gates []gate, r *http.Request) error {
 			}
 			return err
 		}
-		if g.tells {
-			continue
-		}
-		for _, s := range g.stages {
-			rec.Note(exchange.Decision{Kind: s.Kind, Policy: s.Policy, Outcome: exchange.Pass, Line: s.Line})
+		if g.passed != nil {
+			rec.Pass(g.passed)
 		}
 	}
 	return nil

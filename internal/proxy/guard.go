@@ -84,12 +84,15 @@ func (g *guard) arm(now time.Time) {
 	if due.IsZero() {
 		return
 	}
+	pending := !g.due.IsZero()
 	g.due = due
 	if g.x.own.timer == nil {
 		g.x.own.timer = time.AfterFunc(due.Sub(now), g.fire)
 		return
 	}
-	g.x.own.timer.Reset(due.Sub(now))
+	if !g.x.own.timer.Reset(due.Sub(now)) && pending {
+		g.x.lent.Store(true) // it fires just now, and will once more
+	}
 }
 
 // next returns when there is something to do; zero: never. g.mu is held.

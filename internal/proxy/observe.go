@@ -24,11 +24,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if unrouted == nil {
 		rec.Route, rec.Upstream = rt.name, rt.upstream
 	}
-	ctx := p.options.Observers.Begin(x, rec)
+	ctx := p.options.watch.Begin(x, rec)
 	defer func() {
 		panicked := recover()
 		x.close(panicked)
-		p.options.Observers.End(ctx, rec)
+		p.options.watch.End(ctx, rec)
 		if panicked != nil {
 			x.abandon()
 		}

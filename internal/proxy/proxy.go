@@ -35,6 +35,8 @@ type Options struct {
 	// Transport stands in for every upstream, so that a policy can be tried
 	// without one. Default: the upstreams themselves.
 	Transport http.RoundTripper
+
+	watch exchange.Watch // Observers, made ready
 }
 
 // Proxy applies a policy to every request. It is safe for concurrent use. It
@@ -58,6 +60,7 @@ func New(o Options) *Proxy {
 	if o.Faults == nil {
 		o.Faults = faults.NewSwitch(nil)
 	}
+	o.watch = o.Observers.Watch()
 	return &Proxy{options: o, pseudonym: newPseudonym()}
 }
 

@@ -105,11 +105,11 @@ func (s *Snapshot) forwardable(r *http.Request) error {
 		return refuse(exchange.LoopDetected, "")
 	}
 	// ReverseProxy would call it our own failure.
-	if strings.ContainsFunc(r.Header.Get("Upgrade"), func(c rune) bool { return c < ' ' || c > '~' }) {
+	if strings.ContainsFunc(first(r.Header, "Upgrade"), func(c rune) bool { return c < ' ' || c > '~' }) {
 		return refuse(exchange.HeaderDenied, "the Upgrade field holds what no protocol's name does")
 	}
 	// net/http would send another one than our routes read, or none.
-	if strings.ContainsFunc(r.Host, func(c rune) bool { return !isHostChar(c) }) {
+	if !isHost(r.Host) {
 		return refuse(exchange.HeaderDenied, "the Host field holds what no host does")
 	}
 	if !isHostPort(r.Host) {
@@ -136,11 +136,18 @@ func isPort(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < '0' || c > '9' })
 }
 
-// isHostChar reports whether c may stand in a host and port: what RFC 3986
-// section 3.2.2 allows, but for percent-encodings, which can be read in two
-// ways, and marks that no name in use has.
-func isHostChar(c rune) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~:[]", c)
+// isHost reports whether host holds only what may stand in a host and port: what
+// RFC 3986 section 3.2.2 allows, but for percent-encodings, which can be read in
+// two ways, and marks that no name in use has.
+func isHost(host string) bool {
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._~:[]", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // match is a policy.Match, made ready.

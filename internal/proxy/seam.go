@@ -182,7 +182,7 @@ func (x *crossing) forwarded(out http.Header, remote string) {
 	rec, in := &x.Record, x.Record.RequestHeader
 	host, before := rec.Host, []string(nil)
 	if rec.Trusted {
-		host, before = cmp.Or(in.Get("X-Forwarded-Host"), host), in["X-Forwarded-For"]
+		host, before = cmp.Or(first(in, "X-Forwarded-Host"), host), in["X-Forwarded-For"]
 	}
 	if client, _, err := net.SplitHostPort(remote); err == nil {
 		if len(before) > 0 {

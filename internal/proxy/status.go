@@ -16,6 +16,9 @@ const proxyName = "sidecar"
 // proxyStatus returns what we did to an answer, as a member of Proxy-Status
 // (RFC 9209); "" for one of the upstream's that we only passed on.
 func proxyStatus(rec *exchange.Record, status int) string {
+	if rec.Plain() {
+		return ""
+	}
 	maker, ours := madeBy(rec)
 	other := rec.Diverted()
 	if !ours && other == "" && rec.Attempts() < 2 {

@@ -32,7 +32,38 @@ func (g *guard) body(resp *http.Response) io.ReadCloser {
 // watchedBody tells the guard of each part that comes from the upstream.
 type watchedBody struct {
 	io.ReadCloser
-	g *guard
+	g  *guard
+	to watchedWriter
+}
+
+// writeTo is io.WriterTo's, for a body that is one. The body of a tunnel is none:
+// what it brings has to be read to be counted.
+func (b *watchedBody) writeTo(w io.Writer) (ok bool, err error) {
+	from, ok := b.ReadCloser.(io.WriterTo)
+	if !ok {
+		return false, nil
+	}
+	b.to = watchedWriter{w: w, g: b.g}
+	_, err = from.WriteTo(&b.to)
+	if err != nil && b.to.err == nil {
+		b.g.broke(err)
+	}
+	return true, err
+}
+
+// watchedWriter tells the guard of each part that has come, before it goes on.
+type watchedWriter struct {
+	w   io.Writer
+	g   *guard
+	err error // of a Write
+}
+
+// Write implements io.Writer.
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	w.g.progress()
+	n, err := w.w.Write(p)
+	w.err = err
+	return n, err
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {

@@ -28,7 +28,7 @@ func (w *writer) WriteHeader(status int) {
 		w.started.Store(true)
 		h := w.Header()
 		w.x.Record.CopyHeader(h)
-		h.Set("X-Request-Id", w.x.Record.ID)
+		h["X-Request-Id"] = []string{w.x.Record.ID}
 		if said := proxyStatus(&w.x.Record, status); said != "" {
 			h.Add("Proxy-Status", said) // behind what the upstream's own proxies say
 		}
