@@ -12,6 +12,7 @@ import (
 // which is rare because keys are few.
 type memo[K comparable, V any] struct {
 	make func(K) V // must be set before the first use
+	most int       // about so many are kept, and of others the zero V is returned; 0: all are
 
 	known atomic.Pointer[known[K, V]]
 	mu    sync.Mutex // held while known is replaced
@@ -61,6 +62,9 @@ func (c *memo[K, V]) find(k K, place int) (v V, next int) {
 		if v, ok := now.all[k]; ok {
 			return v, place
 		}
+	}
+	if c.most > 0 && len(now.all) >= c.most {
+		return v, place
 	}
 	return c.add(k), place
 }

@@ -42,8 +42,7 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 	rt.inFlight.Dec()
 	rt.requests.get(request{method, r.Status}).Inc()
 	rt.duration.get(method).Observe(r.Took.Seconds())
-	if all, ok := r.Passes(); ok {
-		rt.passing.count(all)
+	if all, ok := r.Passes(); ok && rt.passing.count(all) {
 		return
 	}
 	place := 0

@@ -87,6 +87,7 @@ func newRoute(name string, v *vectors) *route {
 		return v.attemptTook.WithLabelValues(name, upstream)
 	}
 	r.decisions.make = func(k decision) []prometheus.Counter { return v.decided(name, k) }
+	r.passing.known.most = maxTallies
 	r.passing.known.make = func(all exchange.Passes) *tally { return r.passing.begin(all, &r.decisions) }
 	return r
 }
