@@ -23,8 +23,10 @@ type seen struct {
 	until  int64
 }
 
-// recently is how long a bucket is found without the cache.
-const recently = time.Second
+// recently is how long a bucket is found without the cache. Whoever floods that
+// with new keys must not have a busy one's bucket taken for the least used, and
+// so made full again: it has to hear of that one often.
+const recently = 20 * time.Millisecond
 
 // maxRecent bounds the slots. A key whose slot is another's takes the way
 // through the cache.

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,7 +93,7 @@ func TestARecentBucketIsNotForgottenBeforeItIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(limiter(t, "tenant", config("100/s", 200, "ip"))) // full after 2s
 		ask(t, g)                                                      // the cache hears of it,
-		time.Sleep(recently)
+		time.Sleep(time.Second)
 		ask(t, g) // and a second time, and does not care so soon
 		time.Sleep(recently - 1)
 		for range 200 {
@@ -109,7 +110,7 @@ func TestABucketInUseIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limiter(t, "tenant", config("100/s", 100, "ip"))
 		g := NewGate(l)
-		for range 100 {
+		for range 4000 { // for 10s
 			ask(t, g)
 			time.Sleep(recently / 8)
 		}
@@ -151,5 +152,27 @@ func TestAUsualCheckDoesNotAllocate(t *testing.T) {
 		if got := testing.AllocsPerRun(1000, func() { _ = g.Check(r) }); got != 0 {
 			t.Errorf("a Check by %v allocates %v times, want 0", key, got)
 		}
+	}
+}
+
+// Else who has spent a limit would get another one for a flood of keys that are
+// used once.
+func TestABusyKeyKeepsItsBucketInAFloodOfOthers(t *testing.T) {
+	c := config("1/h", 2, "header:X")
+	c.MaxKeys = 1000
+	b := NewBuckets(c)
+	defer b.Close()
+	busy, others := key{source: 1, value: "busy"}, 0
+	first := b.of(&busy, 0)
+	for at := time.Duration(0); at < 3*time.Second; at += time.Millisecond {
+		now := int64(at)
+		if b.of(&busy, now) != first {
+			t.Fatalf("after %v and %d other keys it has another bucket, want the same", at, others)
+		}
+		for range 20 {
+			others++
+			b.of(&key{source: 1, value: strconv.Itoa(others)}, now)
+		}
+		b.cells.CleanUp() // what otter does beside requests
 	}
 }
