@@ -43,6 +43,8 @@ func (b *Breaker) respond(r *http.Request, refusal *exchange.Refusal) (*http.Res
 	if status == http.StatusServiceUnavailable {
 		header = refusal.Header // any other status says nothing of coming back
 	}
+	// It is no attempt's answer, also when there was one.
+	r = r.WithContext(exchange.WithAttempt(r.Context(), &exchange.Attempt{}))
 	return exchange.NewResponse(r, status, contentType, []byte(body), header), nil
 }
 

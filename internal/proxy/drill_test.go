@@ -105,6 +105,40 @@ routes: [{name: all, upstream: app, timeout: 200ms, use: {fault: chaos, retry: {
 	}
 }
 
+// What a breaker answers by itself is no attempt's, also when one was made.
+func TestTheFallbacksAnswerIsNoAttempts(t *testing.T) {
+	app, _ := counted(t)
+	f, err := policy.Parse("sidecar.yaml", fmt.Appendf(nil, `
+version: v1
+upstreams: {app: {endpoints: [{url: "%s"}], retryBudget: {percent: 1000, minPerSecond: 1000}}}
+policies:
+  fault: {chaos: {enabled: true, abort: {status: 503}}}
+  circuitBreaker: {quick: {consecutiveFailures: 1, fallback: {status: 200, body: sorry}}}
+routes: [{name: all, upstream: app, use: {fault: chaos, circuitBreaker: quick, retry: {maxAttempts: 2, backoff: {base: 0s, max: 0s}}}}]
+`, app), policy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saw := fared{ends: make(chan string, 1)}
+	p := New(Options{Observers: exchange.Observers{saw}, Faults: faults.NewSwitch(nil)})
+	t.Cleanup(p.Close)
+	if err := p.Apply(f); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client(t).Get(listen(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || string(text) != "sorry" {
+		t.Errorf("answer = %d %s, want 200 sorry", resp.StatusCode, text)
+	}
+	if got, want := <-saw.ends, "met 1, spoiled [], failed false, counts true"; got != want {
+		t.Errorf("the record says: %s, want: %s", got, want)
+	}
+}
+
 // A gRPC call's end is on the record, in trailers or with the headers.
 func TestHowAGRPCCallEndedIsOnTheRecord(t *testing.T) {
 	_, up := serveGRPC(t)
