@@ -36,6 +36,12 @@ func (w *writer) WriteHeader(status int) {
 			h.Set("Connection", "close")
 		}
 	}
+	if status < 200 {
+		// HTTP/2's server copies a header that has a length, and leaves that out.
+		// Any other it may go on reading when the client has reset the stream.
+		w.Header()["Content-Length"] = nil
+		defer delete(w.Header(), "Content-Length")
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
