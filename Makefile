@@ -7,7 +7,7 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BUILD    := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.revision=$(REVISION)'
 TOOL     := $(GO) tool -modfile=tools/go.mod
 PACKAGES := ./...
-ROUNDS   ?= 5
+ROUNDS   ?= 12
 # The race detector is linked by a C compiler; a machine without one tests
 # without it.
 RACE     := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)

@@ -39,7 +39,7 @@ func main() {
 	}
 	binary := flag.String("sidecar", "bin/sidecar", "the sidecar to measure")
 	rounds := flag.Int("rounds", enough, "how often each is measured")
-	length := flag.Duration("length", 2*time.Second, "how long each measurement takes")
+	length := flag.Duration("length", 700*time.Millisecond, "how long each measurement takes")
 	page := flag.String("page", "", fmt.Sprintf("a file whose tables, below the line %s, are replaced by those of this run; not with less than %d rounds", markFrom, enough))
 	profiles := flag.String("profiles", "", "a folder: measure nothing, and write profiles into it; -sidecar is then a test of cmd/sidecar with the tag profile")
 	flag.Parse()
