@@ -2,10 +2,8 @@ package exchange
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,160 +95,14 @@ type Record struct {
 	}
 }
 
-// Field is one header field that the upstream is to see.
-type Field struct{ Name, Value string }
-
-func (f Field) sameName(g Field) bool { return f.Name == g.Name }
-
 // NoRouteName is the name of the route of a request that matches none.
 const NoRouteName = "none"
-
-type recordKey struct{}
-
-// With returns a context that carries r.
-func With(ctx context.Context, r *Record) context.Context {
-	return context.WithValue(ctx, recordKey{}, r)
-}
-
-// Carrier is a context that carries its Record, and its exchange's first
-// attempt, without a value between.
-type Carrier struct {
-	context.Context
-	Record Record
-	// Attempt is what AttemptOf returns where no other was put into the context;
-	// nil: none was made.
-	Attempt *Attempt
-}
-
-// Value returns what c carries, or the context that it is made of.
-func (c *Carrier) Value(key any) any {
-	if v := c.Carried(key); v != nil {
-		return v
-	}
-	return c.Context.Value(key)
-}
-
-// Carried returns what c carries itself under key; nil: nothing.
-func (c *Carrier) Carried(key any) any {
-	switch key {
-	case recordKey{}:
-		return &c.Record
-	case attemptKey{}:
-		if c.Attempt != nil {
-			return c.Attempt
-		}
-	}
-	return nil
-}
-
-// Recorded returns the record of c.
-func (c *Carrier) Recorded() *Record { return &c.Record }
-
-// recorded is a context that knows its record without a search; nil: it has to
-// be searched for.
-type recorded interface{ Recorded() *Record }
-
-// From returns the record that ctx carries, or a throwaway one, so that any
-// room can be tested with a bare request.
-func From(ctx context.Context) *Record {
-	if c, ok := ctx.(recorded); ok {
-		if r := c.Recorded(); r != nil {
-			return r
-		}
-	}
-	if r, ok := ctx.Value(recordKey{}).(*Record); ok {
-		return r
-	}
-	return &Record{Route: NoRouteName}
-}
 
 // How many there are when every policy lets a request pass.
 const (
 	usualDecisions = 8
 	usualFields    = 4
 )
-
-// Note adds a decision.
-func (r *Record) Note(d Decision) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.note(d)
-}
-
-func (r *Record) note(d Decision) {
-	if r.sealed {
-		return
-	}
-	if r.TraceID != "" {
-		d.At = time.Now()
-	}
-	r.notable = r.notable || d.Notable()
-	r.made = true
-	r.add(&d)
-}
-
-func (r *Record) add(d *Decision) {
-	if r.notes == nil {
-		r.notes = r.usual.notes[:0]
-	}
-	r.notes = append(r.notes, d)
-}
-
-// Pass is Note of a plain pass that is the same for many exchanges: nobody
-// changes it any more. It copies nothing.
-func (r *Record) Pass(d *Decision) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.TraceID != "" || d.Notable():
-		r.note(*d)
-	case !r.sealed:
-		r.add(d)
-	}
-}
-
-// Decisions returns what was noted, in order.
-func (r *Record) Decisions() []Decision {
-	notes := r.Notes()
-	if len(notes) == 0 {
-		return nil
-	}
-	all := make([]Decision, len(notes))
-	for i, d := range notes {
-		all[i] = *d
-	}
-	return all
-}
-
-// Notes is Decisions without a copy: the caller must not change what it
-// returns, nor keep it after the end.
-func (r *Record) Notes() []*Decision {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.notes[:len(r.notes):len(r.notes)]
-}
-
-// Notable reports whether one of the decisions is more than a plain pass.
-func (r *Record) Notable() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.notable
-}
-
-// Passes are the decisions on an exchange that all policies let pass, in order. It
-// can be compared: what is the same for many exchanges is told by one pointer.
-type Passes [usualDecisions]*Decision
-
-// Passes returns the decisions, if all that there are came through Pass, and have
-// room.
-func (r *Record) Passes() (Passes, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.made || len(r.notes) > usualDecisions {
-		return Passes{}, false
-	}
-	return r.usual.notes, true
-}
 
 // Identify says who sends the request.
 func (r *Record) Identify(p *Principal) {
@@ -400,66 +252,6 @@ func (r *Record) SetUploading(on bool) { r.uploading.Store(on) }
 // Uploading reports whether the proxy waits for the client's body just now:
 // time that passes is the client's, not the upstream's.
 func (r *Record) Uploading() bool { return r.uploading.Load() }
-
-// AddHeader puts a field into the answer, whoever makes it.
-func (r *Record) AddHeader(key, value string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.sealed {
-		if r.header == nil {
-			r.header = r.usual.header[:0]
-		}
-		r.header = append(r.header, Field{http.CanonicalHeaderKey(key), value})
-	}
-}
-
-// CopyHeader puts the fields that were added into dst.
-func (r *Record) CopyHeader(dst http.Header) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.header) == 0 {
-		return
-	}
-	all := make([]string, 0, len(r.header)) // one for all fields; dst may outlive r
-	for i, f := range r.header {
-		if slices.ContainsFunc(r.header[:i], f.sameName) {
-			continue
-		}
-		from := len(all)
-		for _, g := range r.header[i:] {
-			if f.sameName(g) {
-				all = append(all, g.Value)
-			}
-		}
-		values := all[from:len(all):len(all)]
-		if have := dst[f.Name]; have != nil {
-			values = append(have, values...)
-		}
-		dst[f.Name] = values
-	}
-}
-
-// Forward says what the upstream sees in header fields, whatever the client
-// sent in them; an empty value: the upstream does not see the field. The
-// caller must not change the fields any more.
-func (r *Record) Forward(fields ...Field) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.sealed:
-	case r.forward == nil:
-		r.forward = fields[:len(fields):len(fields)]
-	default:
-		r.forward = append(r.forward, fields...)
-	}
-}
-
-// Forwards returns what was said by Forward, in order.
-func (r *Record) Forwards() []Field {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.forward[:len(r.forward):len(r.forward)]
-}
 
 // Seal ends the record: what comes later is dropped.
 func (r *Record) Seal() {

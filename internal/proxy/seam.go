@@ -95,22 +95,6 @@ func (rw *rewriter) via(protocol string) string {
 	return strings.TrimPrefix(protocol, "HTTP/") + " " + rw.pseudonym
 }
 
-// forward puts fields into h, in place of what it has in them.
-func forward(h http.Header, fields []exchange.Field) {
-	for _, f := range fields {
-		if f.Value == "" {
-			h.Del(f.Name)
-		} else {
-			h.Set(f.Name, f.Value)
-		}
-	}
-}
-
-// names reports whether one of fields is called name, in canonical form.
-func names(fields []exchange.Field, name string) bool {
-	return slices.ContainsFunc(fields, func(f exchange.Field) bool { return http.CanonicalHeaderKey(f.Name) == name })
-}
-
 // target returns where r goes, without scheme and host, with path and query
 // exactly as the client spelled them: what our rules read is what the upstream
 // gets.
@@ -124,56 +108,6 @@ func target(r *http.Request) url.URL {
 		u.Opaque = path
 	}
 	return u
-}
-
-// fate is what becomes of a client's field on its way to the upstream.
-type fate int
-
-const (
-	dropped  fate = iota + 1 // or we say it ourselves
-	reserved                 // only of a trusted peer does it pass
-)
-
-// fates are those of the fields that do not just pass. What tells who calls is
-// among them whatever the client's Connection field says: it cannot have them
-// dropped.
-func fates(identity []string) map[string]fate {
-	all := map[string]fate{
-		"Forwarded": dropped, "X-Forwarded-For": dropped, "X-Forwarded-Host": dropped, "X-Forwarded-Proto": dropped,
-		"X-Real-Ip": reserved, requestTimeoutHeader: reserved, attemptHeader: dropped, "X-Request-Id": dropped, "Via": dropped,
-	}
-	for _, name := range append(hopByHop[:], identity...) {
-		all[name] = dropped
-	}
-	return all
-}
-
-// hopByHop are the fields that are for one connection alone, in canonical form.
-var hopByHop = [...]string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-	"Transfer-Encoding", "Upgrade",
-}
-
-// passes reports whether the upstream gets the client's field called name.
-func (rw *rewriter) passes(name string, trusted bool, forwards []exchange.Field) bool {
-	switch rw.fate[name] {
-	case dropped:
-		return false
-	case reserved:
-		return trusted
-	}
-	if !trusted && isForwarded(name) {
-		return false
-	}
-	// An upstream may read another spelling of our names as the same.
-	dashed := exchange.Dashed(name)
-	return dashed == name || !rw.ours[dashed] && !isForwarded(dashed) && !names(forwards, dashed)
-}
-
-// isForwarded reports whether the field called name tells of those before us:
-// applications believe more of these than we set.
-func isForwarded(name string) bool {
-	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip"
 }
 
 // forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
@@ -213,83 +147,6 @@ func (rw *rewriter) protocol(h, wishes http.Header, rec *exchange.Record) {
 		Kind: exchange.ByRoute, Policy: rw.route, Outcome: exchange.Act, Reason: exchange.UpgradeIgnored,
 		Detail: strconv.Quote(want), Line: rw.line,
 	})
-}
-
-// ours returns the fields that only we may set, or who we trust: those that
-// tell who calls, and those that every request gets.
-func ours(identity []string) map[string]bool {
-	names := map[string]bool{
-		"X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true,
-		"X-Request-Id": true, attemptHeader: true, requestTimeoutHeader: true,
-	}
-	for _, name := range identity {
-		names[name] = true
-	}
-	return names
-}
-
-// isHopByHop reports whether the field called name is for one connection alone.
-func isHopByHop(name string) bool { return slices.Contains(hopByHop[:], name) }
-
-// stripSpellings removes from h the other spellings of our names that an
-// upstream may read as the same.
-func stripSpellings(h http.Header, ours func(name string) bool) {
-	for key := range h {
-		if name := exchange.Dashed(key); name != key && ours(name) {
-			delete(h, key)
-		}
-	}
-}
-
-// dropNamed removes from h what its Connection field names: the upstream does
-// not get it (RFC 9110 section 7.6.1), so no gate shall go by it. What a proxy
-// handles by itself stays where ReverseProxy looks for it.
-func dropNamed(h http.Header) {
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			switch name := http.CanonicalHeaderKey(strings.Trim(name, " \t")); name {
-			case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-			default:
-				delete(h, name)
-			}
-		}
-	}
-}
-
-// noTrailers are fields that a trailer section must not hold, since they say
-// how a message is framed, routed, allowed or read (RFC 9110 section 6.5.1).
-var noTrailers = map[string]bool{
-	"Authorization": true, "Proxy-Authorization": true, "Cookie": true, "Host": true, "Forwarded": true, "Via": true,
-	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Content-Range": true,
-	"Transfer-Encoding": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true, "Expect": true,
-}
-
-// trailers passes on the client's trailers but for those that an upstream, if
-// it merged them into the header, would take for our word. net/http fills the
-// client's map when the body ends, also with fields that nobody announced.
-func (rw *rewriter) trailers(pr *httputil.ProxyRequest, rec *exchange.Record) {
-	pr.Out.Trailer = nil
-	if len(pr.In.Trailer) == 0 {
-		return
-	}
-	forwards := rec.Forwards()
-	out := make(http.Header, len(pr.In.Trailer))
-	pass := func(values func([]string) []string) {
-		for key, have := range pr.In.Trailer {
-			if name := exchange.Dashed(key); !rw.ours[name] && !isForwarded(name) && !names(forwards, name) && !noTrailers[name] {
-				out[key] = values(have)
-			}
-		}
-	}
-	pass(func([]string) []string { return nil }) // announced, not said
-	pr.Out.Trailer = out
-	said := func() { pass(func(said []string) []string { return said }) }
-	body := &crossingOf(pr.In).body
-	if body.atEnd.Load() { // a gate has read it
-		said()
-		return
-	}
-	body.atEOF = said
 }
 
 // told notes whose response it is, and puts into an upgraded one, which
