@@ -115,6 +115,15 @@ func (c *slotted) Close() error {
 	return c.Conn.Close()
 }
 
+// TCP returns the connection that c stands for.
+func (c *slotted) TCP() *net.TCPConn {
+	if inner, ok := c.Conn.(*slotted); ok {
+		return inner.TCP()
+	}
+	tcp, _ := c.Conn.(*net.TCPConn)
+	return tcp
+}
+
 // CloseWrite says that we have said all; the peer may go on.
 func (c *slotted) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
 
+	"sidecar/internal/downstream"
 	"sidecar/internal/exchange"
 )
 
@@ -45,6 +47,7 @@ type listener struct {
 	maxPerAddress  int  // 0: no bound but that
 	tls            bool // its server's TLSConfig is also http.Server's own
 	server         *http.Server
+	direct         *downstream.Server // in front of server; nil: there is none
 	socket         net.Listener
 	closing        atomic.Bool
 }
@@ -78,7 +81,10 @@ func (l *listener) addr() string { return l.socket.Addr().String() }
 func (l *listener) serve(failed func(error)) {
 	socket := limit(limitEach(l.socket, l.maxPerAddress), l.maxConnections)
 	serve := l.server.Serve
-	if l.tls {
+	switch {
+	case l.direct != nil:
+		serve = l.direct.Serve
+	case l.tls:
 		serve = func(socket net.Listener) error { return l.server.ServeTLS(socket, "", "") }
 	}
 	err := serve(socket)
@@ -93,7 +99,18 @@ func (l *listener) stopAccepting() {
 	_ = l.socket.Close()
 }
 
+// shutdown waits for what is in flight until ctx ends.
+func (l *listener) shutdown(ctx context.Context) error {
+	if l.direct != nil {
+		return l.direct.Shutdown(ctx)
+	}
+	return l.server.Shutdown(ctx)
+}
+
 func (l *listener) close() {
+	if l.direct != nil {
+		_ = l.direct.Close()
+	}
 	_ = l.server.Close()
 	if l.socket != nil {
 		_ = l.socket.Close() // also one that was never served

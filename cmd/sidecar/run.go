@@ -13,6 +13,7 @@ import (
 
 	"sidecar/internal/admin"
 	"sidecar/internal/audit"
+	"sidecar/internal/downstream"
 	"sidecar/internal/exchange"
 	"sidecar/internal/experiment"
 	"sidecar/internal/faults"
@@ -163,6 +164,9 @@ func (s *sidecar) listeners() {
 		ErrorLog:                     s.log.ErrorLog(),
 	}}
 	s.data.maxConnections, s.data.maxPerAddress = limits.MaxConnections, limits.MaxConnectionsPerAddress
+	if server.Transport == downstream.Direct && server.TLS == nil && s.data.server.Protocols.HTTP1() {
+		s.data.direct = downstream.New(s.data.server)
+	}
 	s.telemetry = s.quiet(admin.Telemetry(s.health, s.metrics.Handler()))
 	a := &admin.Admin{
 		Proxy: s.proxy, Faults: s.faults, Reload: s.reload, Decisions: s.decisions, Listen: server.Admin,
@@ -227,7 +231,7 @@ func (s *sidecar) drain() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), shutdown.Timeout)
 	defer cancel()
-	err := s.data.server.Shutdown(ctx)
+	err := s.data.shutdown(ctx)
 	if err == nil {
 		err = s.proxy.Wait(ctx)
 	}

@@ -56,7 +56,7 @@ func Diff(started, old, next *File) []string {
 }
 
 // readOnce are the keys of server that a running process does not read again.
-var readOnce = []string{"listen", "telemetry", "admin", "protocols", "limits"}
+var readOnce = []string{"listen", "telemetry", "admin", "protocols", "transport", "limits"}
 
 // readOnce says that all of t is.
 func (t *thing) readOnce() { t.print, t.once = "", t.print }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"sidecar/internal/certs"
+	"sidecar/internal/downstream"
 	"sidecar/internal/exchange"
 )
 
 // Server is how the sidecar itself listens. Listen, Telemetry, Admin,
-// Protocols and Limits are read once, and so is whether there is TLS: a change
-// needs a restart.
+// Protocols, Transport and Limits are read once, and so is whether there is TLS:
+// a change needs a restart.
 type Server struct {
 	// Listen is where traffic arrives, and nothing else. Default :8080.
 	Listen string `yaml:"listen"`
@@ -38,6 +39,13 @@ type Server struct {
 	// Protocols are http1, h2c or both, on Listen. Default both. Where it is
 	// encrypted, h2c stands for HTTP/2 as clients negotiate it.
 	Protocols []string `yaml:"protocols"`
+
+	// Transport is how HTTP/1.1 requests on Listen are read: direct, the default,
+	// which costs least; or standard, by Go's own server, which under direct
+	// too has what is encrypted and each connection that carries anything out of
+	// the ordinary: upgrades, chunked bodies, Expect, HTTP/2, heads of more
+	// than 8 KiB.
+	Transport string `yaml:"transport"`
 
 	// TLS is how Listen is encrypted. Default none: it is not. To begin or to end
 	// with that needs a restart; all else in it does not.
@@ -76,7 +84,7 @@ const (
 func (s *Server) SetDefaults() {
 	*s = Server{
 		Listen: ":8080", Telemetry: ":9090", Admin: "127.0.0.1:9901",
-		Protocols: []string{exchange.HTTP1, exchange.H2C}, Paths: PathsStrict, TrustedProxies: loopback(),
+		Protocols: []string{exchange.HTTP1, exchange.H2C}, Transport: downstream.Direct, Paths: PathsStrict, TrustedProxies: loopback(),
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
 			MaxHeaderBytes: 32 << 10, MaxConnections: 10_000, MaxConcurrentStreams: 250,
@@ -128,6 +136,7 @@ func (s *Server) Validate(report exchange.Report) {
 	if !s.AdminToken.IsZero() && !tokenShape.MatchString(s.AdminToken.Value()) {
 		report("adminToken", fmt.Sprintf("must have at least 16 characters, all of them visible ASCII, got %q", s.AdminToken))
 	}
+	exchange.OneOf(report, "transport", s.Transport, downstream.Direct, downstream.Standard)
 	if len(s.Protocols) == 0 {
 		report("protocols", "must have at least one of http1 and h2c")
 	}
