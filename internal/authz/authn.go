@@ -26,6 +26,7 @@ type Authn struct {
 	opaque  verifier            // is asked about tokens of nobody in issuers; may be nil
 	skew    time.Duration       // that a token may be late by
 	tokens  *known
+	heads   lastHead // of plain tokens
 	apiKeys *apiKeys // nil: none are accepted
 
 	names        map[string]string // our names to claims; see exchange.Principal
@@ -130,23 +131,24 @@ func (a *Authn) authenticate(ctx context.Context, fields []string) (*verified, *
 	if !shown || why != nil {
 		return nil, why
 	}
-	if v := a.tokens.get(token, time.Now()); v != nil {
+	now := time.Now()
+	if v := a.tokens.get(token, now); v != nil {
 		return v, nil
 	}
 	v, why := a.verify(ctx, token)
 	if why != nil {
 		return nil, why
 	}
-	a.tokens.put(token, v, keptSize(token), time.Now())
+	a.tokens.put(token, v, keptSize(token), now)
 	return v, nil
 }
 
 // verify returns what came of token.
 func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection) {
-	if !isToken68(token) {
+	t := shownToken{text: token, plain: a.heads.parse(token)}
+	if t.plain == nil && !isToken68(token) { // a plain one is
 		return nil, malformed(noBearer)
 	}
-	t := shownToken{text: token, plain: parsePlain(token)}
 	by, why := a.verifierOf(t)
 	if why != nil {
 		return nil, why
@@ -155,6 +157,7 @@ func (a *Authn) verify(ctx context.Context, token string) (*verified, *rejection
 	if why != nil {
 		return nil, why
 	}
+	a.heads.keep(t)
 	p := newPrincipal(b.issuer, b.claims, a.names)
 	v := &verified{principal: p, forward: a.forwards(p), until: b.end(a.skew), holds: b.holds}
 	if a.apiKeys != nil {

@@ -102,14 +102,27 @@ func FuzzPlainTokens(f *testing.F) {
 	parser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber())
 	for _, seed := range []string{
 		hs256(claims(nil)), "eyJhbGciOiJIUzI1NiJ9.e30.YR", "eyJhbGciOiJIUzI1NiJ9.e31.YQ", "eyJhbGciOiJIUzI1NiIsIngiOjFlOTk5fQ.e30.YQ", "a.b.c", "..", "eyJhbGciOiJub25lIn0.e30.", hs256(claims(nil)) + "\n",
+		"eyJhbGciOiJIUzI1NiJ9.eyIiOiJ0XyJ9.\n", "eyJhbGciOiJIUzI1NiJ9\r.e30.YQ", "eyJhbGciOiJIUzI1NiJ9.e3\n0.YQ",
 		signed(`{"iss":7}`), signed(`{"iss":null}`), signed(`{"iss":"a","iss":"b"}`), signed(`{"\u0069ss":"a"}`),
 	} {
 		f.Add(seed)
 	}
+	var usual lastHead
+	usual.keep(shownToken{text: hs256(claims(nil)), plain: parsePlain(hs256(claims(nil)))})
 	f.Fuzz(func(t *testing.T, token string) {
 		got := parsePlain(token)
+		var own lastHead
+		own.keep(shownToken{text: token, plain: got})
+		for _, l := range []*lastHead{&usual, &own} {
+			if diff := cmp.Diff(got, l.parse(token)); diff != "" {
+				t.Errorf("%q is read as another with the head of one before (-anew +got):\n%s", token, diff)
+			}
+		}
 		if got == nil {
 			return
+		}
+		if !isToken68(token) {
+			t.Errorf("parsePlain(%q) passes, want nothing but a token", token)
 		}
 		want, _, err := parser.ParseUnverified(token, jwt.MapClaims{})
 		if err != nil {
@@ -124,6 +137,46 @@ func FuzzPlainTokens(f *testing.F) {
 			t.Errorf("%q is of %q, %v; want %q, %v", token, iss, err, wantIss, wantErr)
 		}
 	})
+}
+
+// The head of a token is taken for read only if it is the very same, and that of
+// a token that was verified.
+func TestAHeadThatWasReadBefore(t *testing.T) {
+	a := authn(t, aSecret, bySecret)
+	before := hs256(claims(nil))
+	if _, why := a.verify(t.Context(), before); why != nil {
+		t.Fatal(why.detail)
+	}
+	last := a.heads.Load()
+	head, _, _ := strings.Cut(before, ".")
+	if last == nil || last.text != head {
+		t.Fatalf("the last head is %v, want that of the token that was verified", last)
+	}
+	other := signed(`{"iss":"` + alice + `"}`)
+	for name, token := range map[string]string{
+		"the same":               before,
+		"another payload":        hs256(claims(map[string]any{"sub": "u2"})),
+		"another head":           other,
+		"one that goes on":       head + "A." + before[len(head)+1:],
+		"one that ends before":   head[:len(head)-1] + before[len(head):],
+		"the head alone":         head,
+		"and a dot":              head + ".",
+		"nothing":                "",
+		"no signature":           before[:strings.LastIndexByte(before, '.')],
+		"a line end":             before + "\n",
+		"a line end in the head": head + "\n" + before[len(head):],
+		"too long":               head + "." + strings.Repeat("A", maxToken) + ".AA",
+	} {
+		if diff := cmp.Diff(parsePlain(token), a.heads.parse(token)); diff != "" {
+			t.Errorf("%s (-anew +got):\n%s", name, diff)
+		}
+	}
+	if _, why := a.verify(t.Context(), other); why == nil {
+		t.Fatal("a token of a stranger is believed")
+	}
+	if a.heads.Load() != last {
+		t.Error("a token that is not believed has changed the last head")
+	}
 }
 
 // FuzzBothWays signs whatever it is given, or does not: a plain token fares as

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -35,23 +36,51 @@ func (t shownToken) issuer() (string, error) {
 	return "", errNoJWT
 }
 
-// strictly decodes what golang-jwt does with WithStrictDecoding.
+// strictly decodes what golang-jwt does with WithStrictDecoding. It takes no notice
+// of line ends.
 var strictly = base64.RawURLEncoding.Strict()
 
 // decoded are places to decode the halves of tokens in.
-var decoded = sync.Pool{New: func() any { return new([2 * maxToken]byte) }}
+var decoded = sync.Pool{New: func() any { return new([maxToken]byte) }}
+
+// head is what stands before the first dot of a token.
+type head struct {
+	text   string
+	method jwt.SigningMethod
+	header map[string]any // is never changed
+}
+
+// lastHead is that of the token that was verified last: nearly all tokens of an
+// issuer have the same one, so that it need not be read again.
+type lastHead struct{ atomic.Pointer[head] }
+
+// parse is parsePlain.
+func (l *lastHead) parse(token string) *jwt.Token {
+	if h := l.Load(); h != nil && strings.HasPrefix(token, h.text) && strings.HasPrefix(token[len(h.text):], ".") {
+		return h.parse(token)
+	}
+	return parsePlain(token)
+}
+
+// keep has l know the head of a token that was verified: strangers change nothing.
+func (l *lastHead) keep(t shownToken) {
+	if t.plain == nil {
+		return
+	}
+	text, _, _ := strings.Cut(t.text, ".")
+	if h := l.Load(); h == nil || h.text != text {
+		l.Store(&head{text: strings.Clone(text), method: t.plain.Method, header: t.plain.Header})
+	}
+}
 
 // parsePlain returns token as golang-jwt's parser returns it when it decodes
 // strictly and leaves numbers as they are, but for the fields Raw and Valid.
 // It returns nil for what is no JWT, and for a JWT that is not written as plainly
-// as most of them are: those are the library's to judge.
+// as most of them are: those are the library's to judge. What it returns is not
+// to be changed.
 func parsePlain(token string) *jwt.Token {
-	head, rest, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	if !ok || len(token) > maxToken {
-		return nil
-	}
-	header, ok := readSegment(head)
+	text, _, _ := strings.Cut(token, ".")
+	header, ok := readSegment(text)
 	if !ok {
 		return nil
 	}
@@ -63,6 +92,19 @@ func parsePlain(token string) *jwt.Token {
 	if method == nil {
 		return nil
 	}
+	h := head{text, method, header}
+	return h.parse(token)
+}
+
+// parse returns what parsePlain does of a token that begins with h.
+func (h *head) parse(token string) *jwt.Token {
+	if len(token) > maxToken || len(token) == len(h.text) || strings.IndexByte(token, '\r') >= 0 || strings.IndexByte(token, '\n') >= 0 {
+		return nil
+	}
+	payload, signature, ok := strings.Cut(token[len(h.text)+1:], ".")
+	if !ok {
+		return nil
+	}
 	claims, ok := readSegment(payload)
 	if !ok {
 		return nil
@@ -71,7 +113,7 @@ func parsePlain(token string) *jwt.Token {
 	if err != nil {
 		return nil
 	}
-	return &jwt.Token{Method: method, Header: header, Claims: jwt.MapClaims(claims), Signature: sum}
+	return &jwt.Token{Method: h.method, Header: h.header, Claims: jwt.MapClaims(claims), Signature: sum}
 }
 
 // plainHeader returns the alg of a header whose members all are strings: the
@@ -88,13 +130,14 @@ func plainHeader(header map[string]any) (alg string, ok bool) {
 
 // readSegment returns the object in one segment of a token.
 func readSegment(segment string) (map[string]any, bool) {
-	place := decoded.Get().(*[2 * maxToken]byte)
+	if len(segment) > maxToken {
+		return nil, false
+	}
+	place := decoded.Get().(*[maxToken]byte)
 	defer decoded.Put(place)
-	from := append(place[:0], segment...)
-	to, err := strictly.AppendDecode(place[maxToken:maxToken], from)
-	text := string(to)
-	clear(from)
-	clear(to)
+	n, err := strictly.Decode(place[:], []byte(segment))
+	text := string(place[:n])
+	clear(place[:n])
 	if err != nil {
 		return nil, false
 	}
