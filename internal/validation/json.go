@@ -2,9 +2,12 @@ package validation
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -45,6 +48,12 @@ func (s *scanner) scan() error {
 	if s.unique {
 		s.names = make([][]byte, 0, few)
 	}
+	if s.depth == 0 {
+		s.depth = math.MaxInt
+	}
+	if s.tokens == 0 {
+		s.tokens = math.MaxInt
+	}
 	if err := s.value(1); err != nil {
 		return err
 	}
@@ -73,15 +82,12 @@ func (s *scanner) wrong(wanted string) error {
 }
 
 func (s *scanner) space() {
-	for s.at < len(s.data) {
-		switch s.data[s.at] {
-		case ' ', '\t', '\r', '\n':
-			s.at++
-		default:
-			return
-		}
+	for s.at < len(s.data) && isSpace[s.data[s.at]] {
+		s.at++
 	}
 }
+
+var isSpace = [256]bool{' ': true, '\t': true, '\r': true, '\n': true}
 
 // next returns the byte that comes after white space; 0 at the end.
 func (s *scanner) next() byte {
@@ -91,22 +97,19 @@ func (s *scanner) next() byte {
 	return 0
 }
 
-func (s *scanner) token() error {
-	if s.count++; s.tokens > 0 && s.count > s.tokens {
-		return fmt.Errorf("%w: at most %d values and names are accepted", errComplex, s.tokens)
-	}
-	return nil
+func (s *scanner) tooMany() error {
+	return fmt.Errorf("%w: at most %d values and names are accepted", errComplex, s.tokens)
 }
 
 // value scans a value that, if it is an array or object, is at that depth.
 func (s *scanner) value(depth int) error {
 	c := s.next()
-	if err := s.token(); err != nil {
-		return err
+	if s.count++; s.count > s.tokens {
+		return s.tooMany()
 	}
 	switch c {
 	case '{', '[':
-		if s.depth > 0 && depth > s.depth {
+		if depth > s.depth {
 			return fmt.Errorf("%w: at most %d levels are accepted", errComplex, s.depth)
 		}
 		s.at++
@@ -159,14 +162,12 @@ func (s *scanner) more(end byte) (done bool, err error) {
 
 func (s *scanner) object(depth int) error {
 	first := len(s.names)
-	defer func() { s.names = s.names[:first] }()
 	var seen map[string]bool
 	if s.next() == '}' {
 		s.at++
 		return nil
 	}
 	for {
-		s.next()
 		name, err := s.name()
 		if err != nil {
 			return err
@@ -184,47 +185,51 @@ func (s *scanner) object(depth int) error {
 			return err
 		}
 		if done, err := s.more('}'); done || err != nil {
+			s.names = s.names[:first]
 			return err
 		}
+		s.next()
 	}
 }
 
 // few is how many names are looked through one by one.
 const few = 16
 
-// remember adds name to those of the object whose names begin at first. It is
-// an error if it is there: of two members some parsers take the first, others
-// the last, and we would check another one than the upstream uses.
+// remember adds name to those of the object whose names begin at first; seen has
+// them too once they are more than few. It is an error if it is there: of two
+// members some parsers take the first, others the last, and we would check
+// another one than the upstream uses.
 func (s *scanner) remember(seen map[string]bool, first int, name []byte) (map[string]bool, error) {
-	again := false
-	if seen != nil {
-		again = seen[string(name)]
-	} else {
+	if seen == nil {
 		for _, have := range s.names[first:] {
-			again = again || bytes.Equal(have, name)
+			if string(have) == string(name) {
+				return nil, s.twice()
+			}
 		}
-	}
-	if again {
-		return seen, fmt.Errorf("a name stands twice in one object, before byte %d", s.at)
-	}
-	switch {
-	case seen != nil:
-		seen[string(name)] = true
-	case len(s.names)-first < few:
-		s.names = append(s.names, name)
-	default:
-		seen = map[string]bool{string(name): true}
+		if len(s.names)-first < few {
+			s.names = append(s.names, name)
+			return nil, nil
+		}
+		seen = map[string]bool{}
 		for _, have := range s.names[first:] {
 			seen[string(have)] = true
 		}
 	}
+	if seen[string(name)] {
+		return nil, s.twice()
+	}
+	seen[string(name)] = true
 	return seen, nil
+}
+
+func (s *scanner) twice() error {
+	return fmt.Errorf("a name stands twice in one object, before byte %d", s.at)
 }
 
 // name scans the name of a member and returns what it stands for.
 func (s *scanner) name() ([]byte, error) {
-	if err := s.token(); err != nil {
-		return nil, err
+	if s.count++; s.count > s.tokens {
+		return nil, s.tooMany()
 	}
 	from := s.at
 	escaped, err := s.text()
@@ -246,24 +251,41 @@ func (s *scanner) text() (escaped bool, err error) {
 	if s.at == len(s.data) || s.data[s.at] != '"' {
 		return false, s.wrong("a name")
 	}
-	s.at++
-	for s.at < len(s.data) {
-		c := s.data[s.at]
-		s.at++
+	for s.at++; ; {
+		s.at = ordinary(s.data, s.at)
 		switch {
-		case c == '"':
-			return escaped, nil
-		case c < ' ':
-			s.at--
+		case s.at == len(s.data) || s.data[s.at] < ' ':
 			return false, s.wrong("the end of a string")
-		case c == '\\':
-			escaped = true
-			if !s.escape() {
-				return false, s.wrong("an escape")
-			}
+		case s.data[s.at] == '"':
+			s.at++
+			return escaped, nil
+		}
+		s.at++
+		escaped = true
+		if !s.escape() {
+			return false, s.wrong("an escape")
 		}
 	}
-	return false, s.wrong("the end of a string")
+}
+
+// ordinary returns where, from at on, data has the first byte that does not stand for
+// itself in a string: a quote, a backslash, a control character or the end. It
+// looks at eight at a time.
+func ordinary(data []byte, at int) int {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	for ; len(data)-at >= 8; at += 8 {
+		eight := binary.LittleEndian.Uint64(data[at:])
+		backslash := eight ^ '\\'*each
+		low := eight ^ ('"'^' ')*each // a quote comes right behind the control characters
+		// The lowest bit that is left is in the first byte that is one of them.
+		if is := ((backslash-each)&^backslash | (low-(' '+1)*each)&^low) & top; is != 0 {
+			return at + bits.TrailingZeros64(is)/8
+		}
+	}
+	for at < len(data) && data[at] != '"' && data[at] != '\\' && data[at] >= ' ' {
+		at++
+	}
+	return at
 }
 
 func (s *scanner) escape() bool {
@@ -305,25 +327,20 @@ func (s *scanner) number() error {
 	if s.skip('.') && s.digits() == 0 {
 		return s.wrong("a digit")
 	}
-	if !s.skip('e') && !s.skip('E') {
-		return s.short(from, 0)
+	exponent := 0
+	if s.skip('e') || s.skip('E') {
+		if !s.skip('+') {
+			s.skip('-')
+		}
+		begin := s.at
+		if s.digits() == 0 {
+			return s.wrong("a digit")
+		}
+		var err error
+		if exponent, err = strconv.Atoi(string(s.data[begin:s.at])); err != nil {
+			exponent = maxExponent + 1
+		}
 	}
-	if !s.skip('+') {
-		s.skip('-')
-	}
-	exponent := s.at
-	if s.digits() == 0 {
-		return s.wrong("a digit")
-	}
-	n, err := strconv.Atoi(string(s.data[exponent:s.at]))
-	if err != nil {
-		n = maxExponent + 1
-	}
-	return s.short(from, n)
-}
-
-// short bounds the number that began at from.
-func (s *scanner) short(from, exponent int) error {
 	if s.at-from > maxDigits || exponent > maxExponent {
 		return fmt.Errorf("%w: a number has more than %d digits or an exponent beyond %d", errComplex, maxDigits, maxExponent)
 	}

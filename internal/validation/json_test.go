@@ -90,6 +90,39 @@ func TestNamesStandOnceInLargeObjects(t *testing.T) {
 	}
 }
 
+// Whatever byte stands wherever, and whatever is around it.
+func TestWhichBytesStandForThemselves(t *testing.T) {
+	for _, around := range []byte{'a', ' ', '!', '#', ']', 0x7f, 0x80, 0xff} {
+		for length := range 20 {
+			data := bytes.Repeat([]byte{around}, length)
+			if got := ordinary(data, 0); got != length {
+				t.Fatalf("ordinary(%q, 0) = %d, want all", data, got)
+			}
+			for at := range data {
+				for c := range 256 {
+					data[at] = byte(c)
+					want := length
+					if c == '"' || c == '\\' || c < ' ' {
+						want = at
+					}
+					if got := ordinary(data, min(at, 3)); got != want {
+						t.Fatalf("ordinary(%q, %d) = %d, want %d", data, min(at, 3), got, want)
+					}
+				}
+				data[at] = around
+			}
+		}
+	}
+	// Of several the first one counts.
+	for first := range 16 {
+		data := []byte("\"\\\x00\x1f\"\\\x01\x1e\"\\\x02\x1d\"\\\x03\x1c")
+		copy(data, "!#]~ \x7f\x80\xff!#]~ \x7f\x80\xff"[:first])
+		if got := ordinary(data, 0); got != first {
+			t.Errorf("ordinary(%q, 0) = %d, want %d", data, got, first)
+		}
+	}
+}
+
 // FuzzJSONScanner finds texts about which the scanner and encoding/json do not
 // agree: whether they are JSON, and how deep they are.
 func FuzzJSONScanner(f *testing.F) {

@@ -12,28 +12,31 @@ type ratio struct{ n, unit int64 }
 // maxShort is how many digits fit a number, whatever they are.
 const maxShort = 18
 
-// short returns the JSON number in data, if it is an ordinary one: without an
-// exponent, and not long.
-func short(data []byte) (x ratio, ok bool) {
+// short returns the JSON number that data begins with, and its length, if it is
+// an ordinary one: without an exponent, and not long. Else the length is 0.
+func short(data []byte) (x ratio, length int) {
 	x.unit = 1
 	sign, digits, scale := int64(1), 0, int64(1)
-	for _, c := range data {
-		switch c {
-		case '-':
-			sign = -1
-		case '.':
-			scale = 10
-		case 'e', 'E':
-			return x, false
-		default:
+	for ; length < len(data); length++ {
+		switch c := data[length]; {
+		case c >= '0' && c <= '9':
 			if digits++; digits > maxShort {
-				return x, false
+				return x, 0
 			}
 			x.n, x.unit = 10*x.n+int64(c-'0'), x.unit*scale
+		case c == '-':
+			sign = -1
+		case c == '.':
+			scale = 10
+		case c == 'e', c == 'E':
+			return x, 0
+		default:
+			x.n *= sign
+			return x, length
 		}
 	}
 	x.n *= sign
-	return x, true
+	return x, length
 }
 
 // exactly returns r, if it fits.
@@ -41,10 +44,13 @@ func exactly(r *big.Rat) (x ratio, ok bool) {
 	return ratio{r.Num().Int64(), r.Denom().Int64()}, r.Num().IsInt64() && r.Denom().IsInt64()
 }
 
-func (x ratio) whole() bool { return x.n%x.unit == 0 }
+func (x ratio) whole() bool { return x.unit == 1 || x.n%x.unit == 0 }
 
 // compare returns -1 if x is less than y, 0 if they are equal, 1 if it is more.
 func (x ratio) compare(y ratio) int {
+	if x.unit == y.unit {
+		return cmp.Compare(x.n, y.n)
+	}
 	if bySign := cmp.Compare(sign(x.n), sign(y.n)); bySign != 0 || x.n == 0 {
 		return bySign
 	}

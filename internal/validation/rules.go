@@ -78,6 +78,7 @@ type memberRule struct {
 	count    span
 	required int // how many of named are
 	named    map[string]member
+	few      []fewMember // the same, where there are not many: to hash a name takes longer than to look
 	patterns []patternRule
 	rest     *rule
 }
@@ -85,6 +86,24 @@ type memberRule struct {
 type member struct {
 	rule     *rule // nil: none of its own
 	required bool
+}
+
+type fewMember struct {
+	name string
+	member
+}
+
+// of returns what is wanted of the member called name.
+func (m *memberRule) of(name []byte) member {
+	if m.few == nil {
+		return m.named[string(name)]
+	}
+	for i := range m.few {
+		if f := &m.few[i]; f.name == string(name) {
+			return f.member
+		}
+	}
+	return member{}
 }
 
 type patternRule struct {

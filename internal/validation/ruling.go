@@ -1,7 +1,9 @@
 package validation
 
 import (
+	"maps"
 	"math/big"
+	"slices"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -113,9 +115,12 @@ func (rs rules) setMembers(r *rule, s *jsonschema.Schema) bool {
 	for _, name := range s.Required {
 		m.named[name] = member{rule: m.named[name].rule, required: true}
 	}
-	for _, named := range m.named {
-		if named.required {
+	for _, name := range slices.Sorted(maps.Keys(m.named)) {
+		if m.named[name].required {
 			m.required++
+		}
+		if len(m.named) <= few {
+			m.few = append(m.few, fewMember{name, m.named[name]})
 		}
 	}
 	for expression, schema := range s.PatternProperties {

@@ -30,16 +30,17 @@ func (t *textRule) holds(s []byte) bool {
 }
 
 func (w *walk) number(r *rule) bool {
-	from := w.at
-	w.skip()
 	if r.number == nil && len(r.constants) == 0 && r.kinds&kindNumber == kindNumber {
+		w.skip()
 		return true
 	}
-	x, ok := short(w.data[from:w.at])
-	if !ok {
+	x, length := short(w.data[w.at:])
+	if length == 0 {
 		w.unsure = true
 		return false
 	}
+	w.at += length
+	w.count = 0
 	kind := kindFraction
 	if x.whole() {
 		kind = kindWhole

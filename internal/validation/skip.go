@@ -2,30 +2,21 @@ package validation
 
 // next goes over what stands between values and returns what comes.
 func (w *walk) next() byte {
-	for {
-		switch c := w.data[w.at]; c {
-		case ' ', '\t', '\r', '\n', ',', ':':
-			w.at++
-		default:
-			return c
-		}
+	for between[w.data[w.at]] {
+		w.at++
 	}
+	return w.data[w.at]
 }
 
-func (w *walk) kind() kinds {
-	switch w.data[w.at] {
-	case '{':
-		return kindObject
-	case '[':
-		return kindArray
-	case '"':
-		return kindText
-	case 't', 'f':
-		return kindBool
-	case 'n':
-		return kindNull
-	}
-	return kindNumber
+var between = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, ',': true, ':': true}
+
+func (w *walk) kind() kinds { return kindAt[w.data[w.at]] }
+
+// kindAt is what a value is that begins with a byte.
+var kindAt = [256]kinds{
+	'{': kindObject, '[': kindArray, '"': kindText, 't': kindBool, 'f': kindBool, 'n': kindNull,
+	'-': kindNumber, '0': kindNumber, '1': kindNumber, '2': kindNumber, '3': kindNumber, '4': kindNumber,
+	'5': kindNumber, '6': kindNumber, '7': kindNumber, '8': kindNumber, '9': kindNumber,
 }
 
 // skip goes over a value.
@@ -73,14 +64,11 @@ func (w *walk) skipNested() {
 // quoted goes over a string and returns what is between its quotes.
 func (w *walk) quoted() (s []byte, escaped bool) {
 	from := w.at + 1
-	for at := from; ; at++ {
-		switch w.data[at] {
-		case '"':
-			w.at = at + 1
-			return w.data[from:at], escaped
-		case '\\':
-			escaped = true
-			at++
-		}
+	at := ordinary(w.data, from)
+	for w.data[at] != '"' { // but an escape
+		escaped = true
+		at = ordinary(w.data, at+2)
 	}
+	w.at = at + 1
+	return w.data[from:at], escaped
 }

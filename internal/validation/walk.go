@@ -168,7 +168,7 @@ func (w *walk) members(m *memberRule) bool {
 			return false
 		}
 		w.next()
-		named := m.named[string(name)]
+		named := m.of(name)
 		if named.required {
 			required++
 		}
