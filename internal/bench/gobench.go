@@ -37,10 +37,14 @@ func (w *world) testOf(folder string) string {
 	return filepath.Join(w.folder, filepath.Base(folder)+".test")
 }
 
-// benchmarks runs each once.
+// runs is how often a round runs a Go benchmark.
+const runs = 5
+
+// benchmarks runs each some times, of which the fastest counts: they tell how
+// much time has gone by, and what else the machine did meanwhile only adds to that.
 func (w *world) benchmarks(r *results, _ time.Duration) error {
 	for _, b := range goBenchmarks {
-		cmd := exec.Command(w.testOf(b.folder), "-test.run=^$", "-test.bench="+b.pattern, "-test.benchmem", "-test.benchtime=300ms")
+		cmd := exec.Command(w.testOf(b.folder), "-test.run=^$", "-test.bench="+b.pattern, "-test.benchmem", "-test.benchtime=60ms", fmt.Sprintf("-test.count=%d", runs))
 		cmd.Dir = b.folder
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -67,13 +71,16 @@ type benchmark struct {
 // between the time and the allocations.
 var benchmarkLine = regexp.MustCompile(`(?m)^(Benchmark\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\b.*?\s(\d+) allocs/op`)
 
-// parseBenchmarks returns what go test -bench -benchmem has printed, by name.
+// parseBenchmarks returns what go test -bench -benchmem has printed, by name; of
+// several runs the fastest.
 func parseBenchmarks(out string) map[string]benchmark {
 	all := map[string]benchmark{}
 	for _, m := range benchmarkLine.FindAllStringSubmatch(out, -1) {
 		nanos, _ := strconv.ParseFloat(m[2], 64)
 		allocations, _ := strconv.ParseFloat(m[3], 64)
-		all[m[1]] = benchmark{nanos / 1000, allocations}
+		if one := (benchmark{nanos / 1000, allocations}); all[m[1]].micros == 0 || one.micros < all[m[1]].micros {
+			all[m[1]] = one
+		}
 	}
 	return all
 }

@@ -47,6 +47,17 @@ func until(length time.Duration, message []byte) func() []byte {
 	}
 }
 
+// times returns what gives message n times.
+func times(n int, message []byte) func() []byte {
+	var given atomic.Int64
+	return func() []byte {
+		if given.Add(1) > int64(n) {
+			return nil
+		}
+		return message
+	}
+}
+
 // clients are connections to one proxy. Their own cost is not measured, but
 // kept low: they take from the same machine.
 type clients []client

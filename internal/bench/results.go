@@ -9,7 +9,7 @@ import (
 type results struct {
 	rounds     int
 	cpu        map[run]figures // microseconds of CPU time a request
-	cold       figures         // the same, each request with a new token
+	cold       figures         // what a new token adds to that
 	benchmarks map[string][]benchmark
 	memory     map[string]figures // MiB, by proxy; one for each of connections
 }

@@ -60,7 +60,9 @@ func TestParseBenchmarks(t *testing.T) {
 	const out = `goos: linux
 BenchmarkChain/empty-2         	   26338	     14028 ns/op	    5109 B/op	      38 allocs/op
 BenchmarkChain/full 	    100	       900.5 ns/op	    6906 B/op	      49 allocs/op
+BenchmarkSchema-16 	   6480	     49500 ns/op	  20.60 MB/s	    5113 B/op	       0 allocs/op
 BenchmarkSchema-16 	   6480	     47500 ns/op	  21.60 MB/s	    5113 B/op	       0 allocs/op
+BenchmarkSchema-16 	   6480	     48500 ns/op	  21.20 MB/s	    5113 B/op	       0 allocs/op
 BenchmarkOther-2 	   6480	     47500 ns/op
 PASS
 `
