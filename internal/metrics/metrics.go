@@ -1,7 +1,7 @@
 // Package metrics counts what the sidecar does, for Prometheus.
 //
 // It is an observer: it reads the record of each exchange and decides
-// nothing. What happens is counted as it happens; what is (the state of a
+// nothing. What happens is counted by the next scrape; what is (the state of a
 // breaker, a fault that is on, the rest of a budget) is read when somebody
 // scrapes, so no level can be stale. docs/metrics.md, which is made from the
 // registry, lists every metric.
@@ -43,6 +43,7 @@ type Metrics struct {
 
 	vectors vectors
 	routes  memo[string, *route] // the series of vectors
+	later   later                // what is to be counted in them
 
 	transitions transitions
 	experiments *prometheus.CounterVec
@@ -83,6 +84,7 @@ func New(build BuildInfo) *Metrics {
 			"When the policy file was last loaded with success, in seconds since 1970.")),
 	}
 	m.routes.make = func(name string) *route { return newRoute(name, &m.vectors) }
+	m.countLater()
 
 	info := gauge("build_info", "Which program this is; always 1.")
 	info.ConstLabels = prometheus.Labels{
@@ -99,10 +101,7 @@ func New(build BuildInfo) *Metrics {
 		levelCollector{m},
 	)
 	for _, v := range m.vectors.all() {
-		if v == m.vectors.decisions || v == m.vectors.rules {
-			v = settledBefore{v, m.settle}
-		}
-		m.registry.MustRegister(v)
+		m.registry.MustRegister(settledBefore{v, m.settle})
 	}
 	for _, outcome := range outcomes {
 		m.experiments.WithLabelValues(outcome)
@@ -111,8 +110,9 @@ func New(build BuildInfo) *Metrics {
 	return m
 }
 
-// settle adds to the series what was only tallied so far.
+// settle adds to the series what was only seen, or tallied, so far.
 func (m *Metrics) settle() {
+	m.later.settle()
 	for _, r := range m.routes.held().all {
 		r.passing.settle()
 	}

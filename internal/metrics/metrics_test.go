@@ -571,6 +571,7 @@ func TestConcurrentUse(t *testing.T) {
 		m.Routes([]string{"orders"})
 	}
 	wg.Wait()
+	m.settle() // as a scrape does
 	total := 0.0
 	for status := range 3 {
 		total += testutil.ToFloat64(m.vectors.requests.WithLabelValues("orders", "PUT", fmt.Sprint(200+status)))

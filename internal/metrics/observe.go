@@ -3,8 +3,6 @@ package metrics
 import (
 	"context"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"sidecar/internal/exchange"
 )
 
@@ -15,44 +13,37 @@ func (*Metrics) Moments() exchange.Moments {
 
 // Begin counts a request in.
 func (m *Metrics) Begin(ctx context.Context, r *exchange.Record) context.Context {
-	m.routes.get(r.Route).inFlight.Inc()
+	m.later.begun.add(r.Route)
 	return ctx
 }
 
 // Attempted counts a.
 func (m *Metrics) Attempted(_ context.Context, r *exchange.Record, a *exchange.Attempt) {
-	m.routes.get(r.Route).attempted(a)
-}
-
-func (r *route) attempted(a *exchange.Attempt) {
-	key := attempt{upstream: a.Upstream, status: a.Status}
+	if a.Failure == nil && a.Replays == 0 {
+		m.later.attempted.add(seenAttempt{r.Route, a.Upstream, a.Status, a.Took})
+		return
+	}
+	rt, key := m.routes.get(r.Route), attempt{upstream: a.Upstream, status: a.Status}
 	if a.Failure != nil {
 		key.status, key.failure = 0, a.Failure.Kind
 	}
-	r.attempts.get(key).Inc()
+	rt.attempted(key, a.Took)
 	if a.Replays > 0 {
-		r.attempts.get(attempt{upstream: a.Upstream, failure: replayed}).Add(float64(a.Replays))
+		rt.attempts.get(attempt{upstream: a.Upstream, failure: replayed}).Add(float64(a.Replays))
 	}
-	r.took.get(a.Upstream).Observe(a.Took.Seconds())
 }
 
 // End counts the request, and out, and what the policies said to it.
 func (m *Metrics) End(_ context.Context, r *exchange.Record) {
-	rt, method := m.routes.get(r.Route), methodOf(r.Method)
-	rt.inFlight.Dec()
-	rt.requests.get(request{method, r.Status}).Inc()
-	rt.duration.get(method).Observe(r.Took.Seconds())
-	if all, ok := r.Passes(); ok && rt.passing.count(all) {
+	s := seenEnd{route: r.Route, method: methodOf(r.Method), status: r.Status, took: r.Took}
+	var usual bool
+	if s.said, usual = r.Passes(); usual {
+		m.later.ended.add(s)
 		return
 	}
-	place := 0
-	for _, d := range r.Notes() {
-		var said []prometheus.Counter
-		said, place = rt.decisions.find(keyOf(d), place)
-		for _, c := range said {
-			c.Inc()
-		}
-	}
+	rt := m.routes.get(r.Route)
+	rt.ended(s)
+	rt.said(r.Notes())
 }
 
 // Event counts the transitions of a breaker that is not in shadow, experiments,

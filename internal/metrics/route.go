@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -52,6 +53,7 @@ const replayed exchange.FailureKind = "replayed"
 // reload, so it is not lost.
 func (m *Metrics) Routes(names []string) {
 	names = append(slices.Clone(names), exchange.NoRouteName)
+	m.later.settle() // else what comes last would bring back the series of a route that is gone
 	m.routes.retain(
 		func(name string) bool { return slices.Contains(names, name) },
 		func(gone string) {
@@ -99,6 +101,34 @@ func (r *route) zero() {
 		r.requests.get(request{http.MethodGet, status})
 	}
 	r.duration.get(http.MethodGet)
+}
+
+// attempted counts an attempt.
+func (r *route) attempted(key attempt, took time.Duration) {
+	r.attempts.get(key).Inc()
+	r.took.get(key.upstream).Observe(took.Seconds())
+}
+
+// ended counts an exchange, but for what the policies said.
+func (r *route) ended(s seenEnd) {
+	r.inFlight.Dec()
+	r.requests.get(request{s.method, s.status}).Inc()
+	r.duration.get(s.method).Observe(s.took.Seconds())
+}
+
+// said counts what the policies said; nil is nothing.
+func (r *route) said(notes []*exchange.Decision) {
+	place := 0
+	for _, d := range notes {
+		if d == nil {
+			continue
+		}
+		var series []prometheus.Counter
+		series, place = r.decisions.find(keyOf(d), place)
+		for _, c := range series {
+			c.Inc()
+		}
+	}
 }
 
 // decided returns what a decision adds one to.
