@@ -43,7 +43,7 @@ func (c classifier) of(rec *exchange.Record, r *http.Request) int {
 		// The client's own: ours may have been added to, and a forwarded
 		// request has fields taken away.
 		if said = rec.RequestHeader.Get(c.header); rec.RequestHeader == nil {
-			said = r.Header.Get(c.header)
+			said = exchange.HeaderOf(r).Get(c.header)
 		}
 	}
 	return slices.Index(c.names, said) + 1

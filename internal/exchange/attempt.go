@@ -25,6 +25,10 @@ type Attempt struct {
 	// Observers add to it when the attempt begins.
 	Forward []Field
 
+	// Kept is what the upstream made its answer in, or may make it in: the answer
+	// of an exchange that is over, which nobody has any more. nil: there is none.
+	Kept Memory
+
 	// Once it has ended:
 
 	Status  int      // of the response; 0 with a Failure
@@ -34,6 +38,11 @@ type Attempt struct {
 	// Replays is how often net/http's Transport wrote the request again by
 	// itself, on a fresh connection, because a reused one was dead.
 	Replays int
+}
+
+// Memory is what may be used again.
+type Memory interface {
+	Clear() // forgets what was in it
 }
 
 // Outcome returns the end of the attempt in one word: a status or the kind of

@@ -17,6 +17,8 @@ type Carrier struct {
 	// Attempt is what AttemptOf returns where no other was put into the context;
 	// nil: none was made.
 	Attempt *Attempt
+	// Teller has the header of a request that has none; nil: each has its own.
+	Teller Teller
 }
 
 // Value returns what c carries, or the context that it is made of.
@@ -35,6 +37,10 @@ func (c *Carrier) Carried(key any) any {
 	case attemptKey{}:
 		if c.Attempt != nil {
 			return c.Attempt
+		}
+	case tellerKey{}:
+		if c.Teller != nil {
+			return c.Teller
 		}
 	}
 	return nil

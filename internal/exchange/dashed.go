@@ -24,12 +24,19 @@ func Dashed(key string) string {
 // Marked reports whether Dashed returns another name than key.
 func Marked(key string) bool {
 	for i := range len(key) {
-		if isMark(rune(key[i])) { // as each byte of a rune beyond ASCII is
+		if marks[key[i]] { // as each byte of a rune beyond ASCII is
 			return true
 		}
 	}
 	return false
 }
+
+var marks = func() (t [256]bool) {
+	for c := range t {
+		t[c] = isMark(rune(c))
+	}
+	return t
+}()
 
 // ReadAs reports whether Dashed(key) is name, and allocates nothing for a key
 // that net/http lets in. Most keys it tells by their first letters.

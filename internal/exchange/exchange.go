@@ -51,7 +51,7 @@ func Values(r *http.Request, name string) []string {
 	if name == "Host" && r.Host != "" {
 		return []string{r.Host}
 	}
-	return r.Header[name]
+	return HeaderOf(r)[name]
 }
 
 // The protocols that a listener or an upstream speaks, in the policy file.
@@ -71,7 +71,8 @@ func KnownMethod(method string) bool {
 	return false
 }
 
-// A Layer wraps the upstream call. next is everything inside it.
+// A Layer wraps the upstream call. next is everything inside it. What it is given
+// may be a request without a header: see HeaderOf.
 type Layer func(next http.RoundTripper) http.RoundTripper
 
 // RoundTripFunc lets a function be an http.RoundTripper.

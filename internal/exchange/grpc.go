@@ -10,7 +10,7 @@ import (
 // application/grpc, or with a +suffix
 // (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). Over
 // HTTP/1 the content type alone must not lift a bound or bend an answer.
-func IsGRPC(r *http.Request) bool { return r.ProtoMajor == 2 && isGRPC(r.Header) }
+func IsGRPC(r *http.Request) bool { return r.ProtoMajor == 2 && isGRPC(HeaderOf(r)) }
 
 // GRPCStatus returns the status of a gRPC call that ended with its headers
 // ("trailers-only"). A call that goes on after its headers has none yet.

@@ -24,6 +24,9 @@ func WithPicker(ctx context.Context, p Picker) context.Context {
 
 // PickerOf returns who has a word in the choice of an endpoint; nil: nobody.
 func PickerOf(ctx context.Context) Picker {
+	if _, ok := ctx.(Interrupter); ok { // the exchange's own, and a picker is put into one below that
+		return nil
+	}
 	p, _ := ctx.Value(pickerKey{}).(Picker)
 	return p
 }

@@ -102,7 +102,7 @@ func askedAbort(r *http.Request) Abort {
 // number returns the value of a field that is a number without a sign, such as
 // fits into 32 bits.
 func number(r *http.Request, field string) (int64, bool) {
-	values := r.Header[field]
+	values := exchange.HeaderOf(r)[field]
 	if len(values) != 1 {
 		return 0, false
 	}
@@ -114,7 +114,7 @@ func number(r *http.Request, field string) (int64, bool) {
 func unasked(next http.RoundTripper) http.RoundTripper {
 	return exchange.RoundTripFunc(func(r *http.Request) (*http.Response, error) {
 		for _, field := range askingFields {
-			if _, ok := r.Header[field]; ok {
+			if _, ok := exchange.HeaderOf(r)[field]; ok {
 				return next.RoundTrip(without(r))
 			}
 		}
@@ -126,7 +126,7 @@ func unasked(next http.RoundTripper) http.RoundTripper {
 // has none of the fields.
 func without(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
-	r.Header = r.Header.Clone()
+	r.Header = exchange.HeaderOf(r).Clone()
 	for _, field := range askingFields {
 		delete(r.Header, field)
 	}

@@ -45,7 +45,7 @@ func begin(r *http.Request, n int) (context.Context, *exchange.Attempt) {
 	ctx := r.Context()
 	if c, ok := ctx.(*callContext); ok && n == 1 {
 		x := crossingOf(r)
-		x.first = exchange.Attempt{Number: n}
+		x.first = exchange.Attempt{Number: n, Kept: x.own.answer}
 		x.Attempt = &x.first
 		return c, &x.first
 	}
@@ -78,7 +78,7 @@ func numbered(r *http.Request, rec *exchange.Record, a *exchange.Attempt) *http.
 		return r
 	}
 	r = r.WithContext(r.Context()) // it is shared with the other attempts
-	r.Header = r.Header.Clone()
+	r.Header = exchange.HeaderOf(r).Clone()
 	if a.Number > 1 {
 		r.Header.Set(attemptHeader, strconv.Itoa(a.Number))
 	}

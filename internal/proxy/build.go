@@ -106,7 +106,8 @@ func (b *builder) route(r *policy.Route) *route {
 	}
 	rt.leg = b.leg(r, e, up, rt.fallback)
 	transport := wrap(wrap(b.innermost(up), rt.leg), rt.layers)
-	rt.seam = b.seam(r, deadline(times{e.Timeout, e.StreamIdleTimeout})(transport))
+	hedges := e.Retry != nil && e.Retry.Config.Hedge != nil
+	rt.seam = b.seam(r, deadline(times{e.Timeout, e.StreamIdleTimeout})(transport), hedges)
 	return rt
 }
 

@@ -147,4 +147,21 @@ func (c *callContext) rouse() {
 	}
 }
 
-var _ exchange.Interrupter = (*callContext)(nil)
+// Tell implements exchange.Teller.
+func (c *callContext) Tell(to exchange.Fields) {
+	c.x.rewriter.tell(to, c.x, c.x.asked.Header, c.x.asked.RemoteAddr)
+}
+
+// Header implements exchange.Teller.
+func (c *callContext) Header() http.Header {
+	h := c.x.own.header
+	if len(h) == 0 {
+		c.Tell(asMap(h))
+	}
+	return h
+}
+
+var (
+	_ exchange.Interrupter = (*callContext)(nil)
+	_ exchange.Teller      = (*callContext)(nil)
+)

@@ -19,14 +19,16 @@ import (
 // One that nobody can hold any more is used for another request: see keep.
 type crossing struct {
 	exchange.Carrier
-	body   clientBody
-	writer writer
-	guard  guard
-	call   callContext      // the context of the calls to the upstream
-	first  exchange.Attempt // of them
-	sent   sentBody
-	target url.URL
-	duplex bool // HTTP/1 with a body
+	body     clientBody
+	writer   writer
+	guard    guard
+	call     callContext      // the context of the calls to the upstream
+	first    exchange.Attempt // of them
+	sent     sentBody
+	asked    *http.Request // at the seam, by the client
+	rewriter *rewriter
+	target   url.URL
+	duplex   bool // HTTP/1 with a body
 
 	watched watchedBody // the upstream's, once it has answered
 
@@ -43,7 +45,8 @@ type own struct {
 	interim interim
 	header  http.Header // of out
 	values  []string    // of header, as far as they are ours
-	timer   *time.Timer // of the guard; nil: none yet
+	bell    bell
+	answer  exchange.Memory // of the first attempt; nil: none
 }
 
 // The most that a crossing keeps: what a request had more is let go.
@@ -80,11 +83,15 @@ func (x *crossing) Done() <-chan struct{} {
 // crossingOf returns the crossing of r; outside the proxy, as in a test of one
 // layer, a throwaway one.
 func crossingOf(r *http.Request) *crossing {
-	ctx := r.Context()
-	if c, ok := ctx.(*callContext); ok && c.x != nil {
-		return c.x
+	switch ctx := r.Context().(type) {
+	case *crossing:
+		return ctx
+	case *callContext:
+		if ctx.x != nil {
+			return ctx.x
+		}
 	}
-	if x, ok := ctx.Value(crossingKey{}).(*crossing); ok {
+	if x, ok := r.Context().Value(crossingKey{}).(*crossing); ok {
 		return x
 	}
 	return newCrossing()
@@ -108,7 +115,8 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, t trusted) *crossin
 	}
 	from := peer(r)
 	trusted := t.holds(from.Addr())
-	x.Context, x.call.x, x.guard.x = r.Context(), x, x
+	x.Context, x.call.x = r.Context(), x
+	x.guard.x, x.guard.bell = x, &x.own.bell
 	x.body.ReadCloser, x.body.x, x.body.ctx = r.Body, x, x.Context
 	x.writer.ResponseWriter, x.writer.x = w, x
 	x.writer.http1, x.writer.draining = r.ProtoMajor == 1, &p.draining
@@ -126,6 +134,11 @@ func (p *Proxy) keep(x *crossing) {
 	o := x.own
 	if x.lent.Load() || len(o.header) > maxKeptFields || len(o.values) > maxKeptValues {
 		return
+	}
+	o.answer = nil
+	if x.first.Kept != nil && x.Record.Attempts() == 1 { // else somebody may be reading the first answer to its end
+		o.answer = x.first.Kept
+		o.answer.Clear()
 	}
 	clear(o.header)
 	clear(o.values)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,7 +22,9 @@ func forward(h http.Header, fields []exchange.Field) {
 
 // names reports whether one of fields is called name, in canonical form.
 func names(fields []exchange.Field, name string) bool {
-	return slices.ContainsFunc(fields, func(f exchange.Field) bool { return http.CanonicalHeaderKey(f.Name) == name })
+	return slices.ContainsFunc(fields, func(f exchange.Field) bool {
+		return len(f.Name) == len(name) && http.CanonicalHeaderKey(f.Name) == name
+	})
 }
 
 // fate is what becomes of a client's field on its way to the upstream.
@@ -31,6 +34,22 @@ const (
 	dropped  fate = iota + 1 // or we say it ourselves
 	reserved                 // only of a trusted peer does it pass
 )
+
+// shapes are the first letters and lengths of some names. Most others are told
+// from these by their shape alone.
+type shapes [32]uint64
+
+func shapesOf(names iter.Seq[string]) (s shapes) {
+	for name := range names {
+		s[name[0]&31] |= 1 << min(len(name), 63)
+	}
+	return s
+}
+
+// has reports whether one of the names may be name.
+func (s *shapes) has(name string) bool {
+	return name != "" && s[name[0]&31]&(1<<min(len(name), 63)) != 0
+}
 
 // fates are those of the fields that do not just pass. What tells who calls is
 // among them whatever the client's Connection field says: it cannot have them
@@ -52,20 +71,23 @@ var hopByHop = [...]string{
 	"Transfer-Encoding", "Upgrade",
 }
 
-// passes reports whether the upstream gets the client's field called name.
-func (rw *rewriter) passes(name string, trusted bool, forwards []exchange.Field) bool {
-	switch rw.fate[name] {
-	case dropped:
-		return false
-	case reserved:
-		return trusted
+// passes reports whether the upstream gets the client's field called name, which
+// is none of those that policies say instead.
+func (rw *rewriter) passes(name string, trusted bool, instead []exchange.Field) bool {
+	if rw.shapes.has(name) {
+		switch rw.fate[name] {
+		case dropped:
+			return false
+		case reserved:
+			return trusted
+		}
 	}
 	if !trusted && isForwarded(name) {
 		return false
 	}
 	// An upstream may read another spelling of our names as the same.
 	dashed := exchange.Dashed(name)
-	return dashed == name || !rw.ours[dashed] && !isForwarded(dashed) && !names(forwards, dashed)
+	return !names(instead, dashed) && (dashed == name || !rw.ours[dashed] && !isForwarded(dashed))
 }
 
 // isForwarded reports whether the field called name tells of those before us:
@@ -88,7 +110,9 @@ func ours(identity []string) map[string]bool {
 }
 
 // isHopByHop reports whether the field called name is for one connection alone.
-func isHopByHop(name string) bool { return slices.Contains(hopByHop[:], name) }
+func isHopByHop(name string) bool { return hops.has(name) && slices.Contains(hopByHop[:], name) }
+
+var hops = shapesOf(slices.Values(hopByHop[:]))
 
 // stripSpellings removes from h the other spellings of our names that an
 // upstream may read as the same.

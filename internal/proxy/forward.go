@@ -14,6 +14,7 @@ import (
 type forwarder struct {
 	rewriter  *rewriter
 	transport http.RoundTripper
+	eager     bool // the upstream's header is made at once: it is asked for on other goroutines, or by a stranger
 	reverse   *httputil.ReverseProxy
 }
 
@@ -46,14 +47,17 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // outgoing returns the upstream's request for the client's. It is the
-// crossing's, and so are its fields.
+// crossing's, and so is its header, which is made when somebody looks at it.
 func (f *forwarder) outgoing(x *crossing, r *http.Request) *http.Request {
 	out := x.own.out
 	fill(out, r)
 	x.target = target(r)
-	out.URL, out.Header = &x.target, x.own.header
+	out.URL, out.Header = &x.target, nil
 	out.Trailer, out.Close = nil, false
-	f.rewriter.header(x, out.Header, r.Header, r.RemoteAddr)
+	x.rewriter, x.asked, x.Teller = f.rewriter, r, &x.call
+	if f.eager {
+		out.Header = x.call.Header()
+	}
 	x.sent.body = r.Body
 	out.Body = &x.sent
 	if r.ContentLength == 0 || r.Body == nil {
@@ -68,15 +72,14 @@ func (f *forwarder) outgoing(x *crossing, r *http.Request) *http.Request {
 
 // deliver gives resp to the client.
 func (f *forwarder) deliver(w http.ResponseWriter, r *http.Request, resp *http.Response) {
-	header := w.Header()
-	copyHeader(header, resp.Header)
+	deliverHeader(w, resp.Header)
 	announced := len(resp.Trailer)
 	if announced > 0 {
 		names := make([]string, 0, announced)
 		for name := range resp.Trailer {
 			names = append(names, name)
 		}
-		header.Add("Trailer", strings.Join(names, ", "))
+		w.Header().Add("Trailer", strings.Join(names, ", "))
 	}
 	w.WriteHeader(resp.StatusCode)
 	if err := copyBody(w, resp); err != nil {
@@ -85,11 +88,15 @@ func (f *forwarder) deliver(w http.ResponseWriter, r *http.Request, resp *http.R
 		}
 		panic(http.ErrAbortHandler)
 	}
-	resp.Body.Close() // trailers are complete from now on
+	if resp.ProtoMajor == 1 && resp.ContentLength >= 0 {
+		return // it has no trailers
+	}
+	resp.Body.Close() // they are complete from now on
 	if len(resp.Trailer) == 0 {
 		return
 	}
 	_ = http.NewResponseController(w).Flush() // a body that is over would else get a length, and no trailers
+	header := w.Header()
 	for name, values := range resp.Trailer {
 		if len(values) == 0 {
 			continue // announced, not said: by HTTP/2, the answer of one that is there would have no end
@@ -101,16 +108,23 @@ func (f *forwarder) deliver(w http.ResponseWriter, r *http.Request, resp *http.R
 	}
 }
 
-// copyHeader adds to dst what src says to those behind us.
-func copyHeader(dst, src http.Header) {
-	dropNamed(src)
-	for name, values := range src {
-		switch {
-		case isHopByHop(name), len(values) == 0:
-		case dst[name] == nil:
-			dst[name] = values[:len(values):len(values)]
-		default:
-			dst[name] = append(dst[name], values...)
+// deliverHeader gives the client what h says to those behind us.
+func deliverHeader(w http.ResponseWriter, h http.Header) {
+	dropNamed(h)
+	for name, values := range h {
+		if isHopByHop(name) || len(values) == 0 {
+			delete(h, name)
+		}
+	}
+	if s, ok := w.(interface{ SetHeader(http.Header) bool }); ok && s.SetHeader(h) {
+		return
+	}
+	header := w.Header()
+	for name, values := range h {
+		if header[name] == nil {
+			header[name] = values[:len(values):len(values)]
+		} else {
+			header[name] = append(header[name], values...)
 		}
 	}
 }

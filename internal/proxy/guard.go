@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ const soon = 20 * time.Millisecond
 
 // guard watches one exchange on behalf of deadline.
 type guard struct {
+	*bell
 	x       *crossing
 	limit   limit // set before the gates are asked
 	timeout time.Duration
@@ -26,11 +28,7 @@ type guard struct {
 	begun   atomic.Bool  // all above is set
 	last    atomic.Int64 // when something moved, since base
 
-	// mu guards all below. A timer that fires does all its work under it: once
-	// end has returned, nothing touches the client's connection any more, which
-	// may carry another request by then.
-	mu        sync.Mutex
-	due       time.Time   // when the timer fires; zero: it does not
+	// The mutex of the bell guards all below.
 	unwatch   func() bool // ends the watch for the client's leaving; nil: there is none
 	over      error       // with which the limit ends the call
 	streaming bool
@@ -38,10 +36,23 @@ type guard struct {
 	ended     bool
 }
 
+// bell rings for one guard after another. It is not stopped at an exchange's end
+// and set again at the next one's beginning: whoever it rings for looks whether
+// there is anything to do.
+type bell struct {
+	// mu guards all below. A timer that fires does all its work under it: once
+	// end has returned, nothing touches the client's connection any more, which
+	// may carry another request by then.
+	mu    sync.Mutex
+	timer *time.Timer
+	due   time.Time // when it fires; zero: perhaps never
+	rings *guard    // for whom; nil: for nobody
+}
+
 // guardOf returns the guard of the exchange that r is part of.
 func guardOf(r *http.Request) *guard {
 	x := crossingOf(r)
-	x.guard.x = x
+	x.guard.x, x.guard.bell = x, &x.own.bell
 	return &x.guard
 }
 
@@ -74,66 +85,67 @@ func (g *guard) begin(t times) error {
 		rec.Deadline = headers
 	}
 	g.begun.Store(true)
-	g.arm(g.base)
+	g.rings = g
+	g.arm()
 	return nil
 }
 
-// arm has the timer fire when there is something to do. g.mu is held.
-func (g *guard) arm(now time.Time) {
-	due := g.next()
-	if due.IsZero() {
+// arm has the bell ring when there is something to do. g.mu is held.
+func (g *guard) arm() {
+	after, ok := g.next()
+	due := g.base.Add(after)
+	if !ok || !g.due.IsZero() && !due.Before(g.due) {
 		return
 	}
-	pending := !g.due.IsZero()
 	g.due = due
-	if g.x.own.timer == nil {
-		g.x.own.timer = time.AfterFunc(due.Sub(now), g.fire)
+	if g.timer == nil {
+		g.timer = time.AfterFunc(time.Until(due), g.ring)
 		return
 	}
-	if !g.x.own.timer.Reset(due.Sub(now)) && pending {
-		g.x.lent.Store(true) // it fires just now, and will once more
-	}
+	g.timer.Reset(time.Until(due))
 }
 
-// next returns when there is something to do; zero: never. g.mu is held.
-func (g *guard) next() (due time.Time) {
-	sooner := func(at time.Time) {
-		if due.IsZero() || at.Before(due) {
-			due = at
-		}
-	}
+// next returns when there is something to do, since base; false: never. g.mu is
+// held.
+func (g *guard) next() (due time.Duration, ok bool) {
+	due = math.MaxInt64
 	if g.unwatch == nil {
-		sooner(g.base.Add(soon))
+		due = soon
 	}
 	if g.limit.isSet() {
-		sooner(g.limit.at)
+		due = min(due, g.limit.at.Sub(g.base))
 	}
 	switch {
 	case g.streaming && g.idle > 0:
-		sooner(g.base.Add(time.Duration(g.last.Load()) + g.idle))
+		due = min(due, time.Duration(g.last.Load())+g.idle)
 	case !g.streaming && g.timeout > 0:
-		sooner(g.base.Add(g.timeout))
+		due = min(due, g.timeout)
 	}
-	return due
+	return due, due != math.MaxInt64
 }
 
-// fire does what there is to do just then.
-func (g *guard) fire() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.due = time.Time{}
-	if g.ended {
-		return
+// ring does what there is to do just then.
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.due = time.Time{}
+	if b.rings != nil {
+		b.rings.look()
 	}
+}
+
+// look does what is due. g.mu is held.
+func (g *guard) look() {
 	if g.x.call.Err() != nil { // the client has left
 		g.x.call.wake()
 		return
 	}
-	if g.unwatch == nil {
+	now := time.Now()
+	since := now.Sub(g.base)
+	if g.unwatch == nil && since >= soon {
 		g.unwatch = context.AfterFunc(g.x.call.Context, g.x.call.wake)
 	}
-	now := time.Now()
-	switch since := now.Sub(g.base); {
+	switch {
 	case !g.streaming && g.timeout > 0 && since >= g.timeout:
 		g.expire()
 	case g.streaming && g.idle > 0 && since-time.Duration(g.last.Load()) >= g.idle:
@@ -142,7 +154,7 @@ func (g *guard) fire() {
 		g.exceed()
 	}
 	if g.x.call.Err() == nil {
-		g.arm(now)
+		g.arm()
 	}
 }
 
@@ -237,11 +249,7 @@ func (g *guard) stream() bool {
 	}
 	g.streaming = true
 	g.progress()
-	// A timer that fires too soon looks when to fire again, and most calls are
-	// over by then.
-	if due := g.next(); !due.IsZero() && (g.due.IsZero() || due.Before(g.due)) {
-		g.arm(time.Now())
-	}
+	g.arm()
 	return true
 }
 
@@ -280,13 +288,11 @@ func (g *guard) stall() {
 func (g *guard) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ended = true
-	if !g.due.IsZero() && !g.x.own.timer.Stop() {
-		g.x.lent.Store(true) // it fires just now
-	}
-	g.due = time.Time{}
+	g.ended, g.rings = true, nil
 	if g.unwatch != nil {
 		g.unwatch()
+		g.timer.Stop() // it is set for long
+		g.due = time.Time{}
 	}
 	g.x.call.release()
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sidecar/internal/authz"
@@ -182,28 +183,65 @@ func TestACrossingThatIsUsedAgainIsEmpty(t *testing.T) {
 	}
 }
 
-// A timer that has fired, and has not yet done what it is for, has the crossing,
-// whether that is over or sets it again.
-func TestATimerThatFiresJustNowHoldsTheCrossing(t *testing.T) {
-	for name, f := range map[string]func(*guard){
-		"at the end":     (*guard).end,
-		"when it is set": func(g *guard) { g.arm(g.base) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := newCrossing()
-			g := guardOf((&http.Request{}).WithContext(x))
-			x.call.Context = x
-			g.base, g.timeout = time.Now(), time.Hour
-			fired := make(chan struct{})
-			x.own.timer = time.AfterFunc(0, func() { close(fired) })
-			g.due = g.base
-			<-fired
-			if f(g); !x.lent.Load() {
-				t.Error("the crossing is not lent, while somebody holds it")
-			}
-			x.own.timer.Stop()
-		})
+// A bell that was set for one exchange rings in the next one, and later for
+// that one alone.
+func TestABellRingsForWhoeverHasTheCrossing(t *testing.T) {
+	takes := 5 * time.Millisecond
+	upstream := func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(takes):
+			return exchange.NewResponse(r, 200, "", nil, nil), nil
+		case <-r.Context().Done():
+			return nil, exchange.Ended(r.Context())
+		}
 	}
+	quiet := func(r *http.Request) (*http.Response, error) { // does not ask for Done
+		time.Sleep(takes)
+		return exchange.NewResponse(r, 200, "", nil, nil), nil
+	}
+	inBubble(t, timed("100ms", "1m"), func(r *http.Request) (*http.Response, error) {
+		if takes > 100*time.Millisecond {
+			return upstream(r)
+		}
+		return quiet(r)
+	}, func(t *testing.T, p *Proxy, _ *seen) {
+		for _, tt := range []struct {
+			takes, want time.Duration
+			status      int
+		}{
+			{5, 5, 200},
+			{18, 18, 200}, // the bell of the first one rings after 15
+			{99, 99, 200},
+			{1, 1, 200},
+			{1000, 100, 504},
+			{30, 30, 200},
+		} {
+			takes = tt.takes * time.Millisecond
+			start := time.Now()
+			resp := serve(p, newConn(), httptest.NewRequest("GET", "/", nil))
+			if took := time.Since(start); resp.StatusCode != tt.status || took != tt.want*time.Millisecond {
+				t.Errorf("what takes %v: status %d after %v, want %d after %v", takes, resp.StatusCode, took, tt.status, tt.want*time.Millisecond)
+			}
+		}
+	})
+}
+
+// One that is set for long is stopped: it would hold a crossing that is used no
+// more.
+func TestABellThatIsSetForLongIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCrossing()
+		g := guardOf((&http.Request{}).WithContext(x))
+		x.call.Context = x
+		if err := g.begin(times{time.Hour, time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * soon)
+		g.end()
+		if x.own.bell.timer.Stop() {
+			t.Error("the bell is still set")
+		}
+	})
 }
 
 // crowd is a policy under which everything happens that can happen to a call.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,15 +20,17 @@ import (
 // attemptHeader tells the upstream which attempt it sees; absent on the first.
 const attemptHeader = "X-Sidecar-Attempt"
 
-// seam returns what stands between the gates and the layers of a route.
-func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handler {
+// seam returns what stands between the gates and the layers of a route. hedges:
+// several of these may run at once for an exchange.
+func (b *builder) seam(r *policy.Route, transport http.RoundTripper, hedges bool) http.Handler {
+	fate := fates(b.identity)
 	rw := &rewriter{
-		ours:      ours(b.identity),
-		fate:      fates(b.identity),
+		ours: ours(b.identity),
+		fate: fate, shapes: shapesOf(maps.Keys(fate)),
 		pseudonym: b.pseudonym, via11: "1.1 " + b.pseudonym,
 		route: r.Name, line: r.Line, upgrade: r.Upgrade,
 	}
-	return &forwarder{rewriter: rw, transport: transport, reverse: &httputil.ReverseProxy{
+	return &forwarder{rewriter: rw, transport: transport, eager: b.options.Transport != nil || hedges, reverse: &httputil.ReverseProxy{
 		Rewrite:        rw.rewrite,
 		Transport:      transport,
 		ErrorHandler:   answer,
@@ -41,6 +44,7 @@ func (b *builder) seam(r *policy.Route, transport http.RoundTripper) http.Handle
 type rewriter struct {
 	ours      map[string]bool // fields that only we may set, in canonical form
 	fate      map[string]fate // of fields that do not just pass, in canonical form
+	shapes    shapes          // of these
 	pseudonym string
 	via11     string // our entry in Via for a request by HTTP/1.1
 	route     string
@@ -56,34 +60,66 @@ func (rw *rewriter) rewrite(pr *httputil.ProxyRequest) {
 	rw.trailers(pr, &x.Record)
 	// It has taken the fields of this connection out, but for wishes.
 	h := make(http.Header, len(pr.Out.Header)+len(rw.fate))
-	rw.header(x, h, pr.Out.Header, pr.In.RemoteAddr)
+	rw.tell(asMap(h), x, pr.Out.Header, pr.In.RemoteAddr)
 	rw.protocol(h, pr.Out.Header, &x.Record)
 	pr.Out.Header = h
 }
 
-// header puts into out what the upstream gets of in, the fields of a client at
-// the address remote, and what we say.
-func (rw *rewriter) header(x *crossing, out, in http.Header, remote string) {
-	rec, forwards := &x.Record, x.Record.Forwards()
+// tell gives to what the upstream gets of in, the fields of a client at the
+// address remote, and what we say.
+func (rw *rewriter) tell(to exchange.Fields, x *crossing, in http.Header, remote string) {
+	rec, o := &x.Record, x.own
+	s := saying{to, rec.Forwards()}
+	agent := false
 	for name, values := range in {
-		if rw.passes(name, rec.Trusted, forwards) {
-			out[name] = values
+		if !rw.passes(name, rec.Trusted, s.instead) {
+			continue
+		}
+		if !to.Field(name, values) {
+			return
+		}
+		agent = agent || name == "User-Agent"
+	}
+	if !agent {
+		s.field("User-Agent", o.one("")) // else a transport would set its own
+	}
+	host, before := rec.Host, []string(nil)
+	if rec.Trusted { // what it says is kept, and added to
+		host, before = cmp.Or(first(rec.RequestHeader, "X-Forwarded-Host"), host), rec.RequestHeader["X-Forwarded-For"]
+	}
+	if client, ok := forwardedFor(remote, before); ok {
+		s.field("X-Forwarded-For", o.one(client))
+	}
+	s.field("X-Forwarded-Host", o.one(host))
+	s.field("X-Forwarded-Proto", o.one(rec.Scheme))
+	s.field("X-Request-Id", o.one(rec.ID))
+	s.field("Via", o.more(in["Via"], rw.via(rec.Proto)))
+	for i, f := range s.instead {
+		if f.Value != "" && !names(s.instead[i+1:], http.CanonicalHeaderKey(f.Name)) {
+			to.Field(http.CanonicalHeaderKey(f.Name), o.one(f.Value))
 		}
 	}
-	x.forwarded(out, remote)
-	out["X-Request-Id"] = x.own.one(rec.ID)
-	out["Via"] = x.own.more(in["Via"], rw.via(rec.Proto))
-	if _, ok := out["User-Agent"]; !ok {
-		out["User-Agent"] = x.own.one("") // else a transport would set its own
+}
+
+// saying is what we say ourselves, but for what policies say instead.
+type saying struct {
+	to      exchange.Fields
+	instead []exchange.Field
+}
+
+func (s *saying) field(name string, values []string) {
+	if !names(s.instead, name) {
+		s.to.Field(name, values)
 	}
-	for _, f := range forwards {
-		name := http.CanonicalHeaderKey(f.Name)
-		if f.Value == "" {
-			delete(out, name)
-		} else {
-			out[name] = x.own.one(f.Value)
-		}
-	}
+}
+
+// asMap takes fields into a map.
+type asMap http.Header
+
+// Field implements exchange.Fields.
+func (m asMap) Field(name string, values []string) bool {
+	m[name] = values
+	return true
 }
 
 // via returns our entry in Via for a request by protocol, which is one that
@@ -110,22 +146,14 @@ func target(r *http.Request) url.URL {
 	return u
 }
 
-// forwarded sets X-Forwarded-For, -Host and -Proto. A trusted peer's are kept
-// and added to.
-func (x *crossing) forwarded(out http.Header, remote string) {
-	rec, in := &x.Record, x.Record.RequestHeader
-	host, before := rec.Host, []string(nil)
-	if rec.Trusted {
-		host, before = cmp.Or(first(in, "X-Forwarded-Host"), host), in["X-Forwarded-For"]
+// forwardedFor returns what X-Forwarded-For says of a client at the address
+// remote, behind what those before it have said.
+func forwardedFor(remote string, before []string) (string, bool) {
+	client, _, err := net.SplitHostPort(remote)
+	if len(before) > 0 {
+		client = strings.Join(before, ", ") + ", " + client
 	}
-	if client, _, err := net.SplitHostPort(remote); err == nil {
-		if len(before) > 0 {
-			client = strings.Join(before, ", ") + ", " + client
-		}
-		out["X-Forwarded-For"] = x.own.one(client)
-	}
-	out["X-Forwarded-Host"] = x.own.one(host)
-	out["X-Forwarded-Proto"] = x.own.one(rec.Scheme)
+	return client, err == nil
 }
 
 // protocol passes on in h what a ReverseProxy has left of the wish for trailers
@@ -159,7 +187,7 @@ func told(resp *http.Response) error {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
-	want, got := resp.Request.Header.Get("Upgrade"), resp.Header.Get("Upgrade")
+	want, got := exchange.HeaderOf(resp.Request).Get("Upgrade"), resp.Header.Get("Upgrade")
 	if want == "" || !strings.EqualFold(want, got) {
 		return &exchange.Failure{
 			Kind: exchange.FailedProtocol, Err: fmt.Errorf("switched to protocol %q when asked for %q", got, want),

@@ -22,6 +22,13 @@ type writer struct {
 // Unwrap returns the server's own writer.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// SetHeader makes h the header, where the server takes one as it is: it saves a
+// copy. h is the caller's again once it is written.
+func (w *writer) SetHeader(h http.Header) bool {
+	s, ok := w.ResponseWriter.(interface{ SetHeader(http.Header) bool })
+	return ok && s.SetHeader(h)
+}
+
 func (w *writer) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status

@@ -15,7 +15,7 @@ import (
 func (r *Retry) hedges(req *http.Request) int {
 	if r.config.Hedge == nil || req.Method != http.MethodGet && req.Method != http.MethodHead ||
 		!bodiless(req) || !slices.Contains(r.config.Methods, req.Method) ||
-		req.Header.Get("Upgrade") != "" { // the answer may be a connection
+		exchange.HeaderOf(req).Get("Upgrade") != "" { // the answer may be a connection
 		return 0
 	}
 	return r.config.Hedge.Max

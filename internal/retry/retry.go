@@ -136,7 +136,7 @@ func (r *Retry) mayRepeat(req *http.Request, err error) bool {
 
 // repeatable reports whether req does no harm if the upstream acted already.
 func (r *Retry) repeatable(req *http.Request) bool {
-	return slices.Contains(r.config.Methods, req.Method) || req.Header.Get("Idempotency-Key") != ""
+	return slices.Contains(r.config.Methods, req.Method) || exchange.HeaderOf(req).Get("Idempotency-Key") != ""
 }
 
 // again returns how long to wait before the attempt after the n-th. If there

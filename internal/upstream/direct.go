@@ -38,7 +38,7 @@ func (d *direct) roundTrip(r *http.Request, text []byte, a *exchange.Attempt) (*
 			}
 			w = newWire(nc, &d.pool)
 		}
-		resp, err := w.exchange(r, text, d.headTimeout)
+		resp, err := w.exchange(r, a, text, d.headTimeout)
 		if err == nil {
 			return resp, nil
 		}
@@ -80,8 +80,9 @@ func isReplayable(r *http.Request) bool {
 	if slices.Contains([]string{"GET", "HEAD", "OPTIONS", "TRACE"}, r.Method) {
 		return true
 	}
-	_, key := r.Header["Idempotency-Key"]
-	_, other := r.Header["X-Idempotency-Key"]
+	header := exchange.HeaderOf(r)
+	_, key := header["Idempotency-Key"]
+	_, other := header["X-Idempotency-Key"]
 	return key || other
 }
 

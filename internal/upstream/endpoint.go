@@ -161,11 +161,11 @@ func (e *endpoint) address(r *http.Request, c *call, preserveHost bool) (*http.R
 	out := r.WithContext(c.watch(r.Context()))
 	target := *r.URL
 	target.Scheme, target.Host = e.scheme, e.host
-	out.URL = &target
+	out.URL, out.Header = &target, exchange.HeaderOf(r)
 	if !preserveHost {
 		out.Host = e.host
 	}
-	if !wantsUpgrade(r.Header) {
+	if !wantsUpgrade(out.Header) {
 		return out, e.transport
 	}
 	if e.upgrade != nil {
@@ -173,7 +173,7 @@ func (e *endpoint) address(r *http.Request, c *call, preserveHost bool) (*http.R
 	}
 	// HTTP/2 has no Upgrade, and a request to upgrade may be ignored
 	// (RFC 9113 section 8.2.2, RFC 9110 section 7.8).
-	out.Header = r.Header.Clone()
+	out.Header = out.Header.Clone()
 	out.Header.Del("Connection")
 	out.Header.Del("Upgrade")
 	return out, e.transport

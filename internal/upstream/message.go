@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
+
+	"sidecar/internal/exchange"
 )
 
 const (
@@ -20,7 +22,11 @@ const (
 
 // message is a request in the form in which it is sent: what net/http would
 // write, but with the fields in any order (RFC 9110 section 5.3).
-type message struct{ text []byte }
+type message struct {
+	text  []byte
+	agent bool // User-Agent is among the fields
+	bad   bool // one of the fields is for this connection alone, or cannot be sent
+}
 
 var messages = sync.Pool{New: func() any { return &message{text: make([]byte, 0, 4<<10)} }}
 
@@ -100,52 +106,57 @@ func (m *message) target(r *http.Request) bool {
 // header writes the fields. It fails if one is for this connection alone, or
 // cannot be sent.
 func (m *message) header(r *http.Request, host string) (ok bool) {
-	text, agent := appendLine(m.text, "Host", host), false
+	m.agent, m.bad = false, false
+	m.line("Host", host)
 	if r.ContentLength > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
-		text = append(text, "Content-Length: "...)
-		text = append(strconv.AppendInt(text, r.ContentLength, 10), "\r\n"...)
+		m.text = append(m.text, "Content-Length: "...)
+		m.text = append(strconv.AppendInt(m.text, r.ContentLength, 10), "\r\n"...)
 	}
-	for name, values := range r.Header {
-		n := len(values) // are written
-		switch name {
-		case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-			return false
-		case "Host", "Content-Length":
-			n = 0 // they are there already
-		case "User-Agent": // net/http has one, and none that is empty
-			agent = true
-			if n = min(n, 1); n == 1 && textproto.TrimString(values[0]) == "" {
-				n = 0
+	if t, ok := r.Context().(exchange.Teller); ok && r.Header == nil {
+		t.Tell(m)
+	} else {
+		for name, values := range exchange.HeaderOf(r) {
+			if !m.Field(name, values) {
+				break
 			}
 		}
-		if text, ok = appendField(text, name, values, n); !ok {
-			return false
-		}
 	}
-	if !agent {
-		text = appendLine(text, "User-Agent", "Go-http-client/1.1")
+	if !m.agent {
+		m.line("User-Agent", "Go-http-client/1.1")
 	}
-	m.text = append(text, "\r\n"...)
-	return true
+	m.text = append(m.text, "\r\n"...)
+	return !m.bad
 }
 
-// appendField appends the first n of values, if the field can be sent.
-func appendField(text []byte, name string, values []string, n int) ([]byte, bool) {
+// Field writes a field as net/http does. It implements exchange.Fields.
+func (m *message) Field(name string, values []string) bool {
+	n := len(values) // are written
+	switch name {
+	case "Connection", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		m.bad = true
+	case "Host", "Content-Length":
+		n = 0 // they are there already
+	case "User-Agent": // net/http has one, and none that is empty
+		m.agent = true
+		if n = min(n, 1); n == 1 && textproto.TrimString(values[0]) == "" {
+			n = 0
+		}
+	}
 	if size, _ := token(name); size == 0 || size != len(name) {
-		return text, false
+		m.bad = true
 	}
 	for i, v := range values {
 		if !isValue(v) {
-			return text, false
+			m.bad = true
 		}
 		if i < n {
-			text = appendLine(text, name, textproto.TrimString(v))
+			m.line(name, textproto.TrimString(v))
 		}
 	}
-	return text, true
+	return !m.bad
 }
 
-func appendLine(text []byte, name, value string) []byte {
-	text = append(append(text, name...), ": "...)
-	return append(append(text, value...), "\r\n"...)
+func (m *message) line(name, value string) {
+	m.text = append(append(m.text, name...), ": "...)
+	m.text = append(append(m.text, value...), "\r\n"...)
 }

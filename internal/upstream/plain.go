@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"net/http"
+
+	"sidecar/internal/exchange"
 )
 
 // plain is the head of a response about which there are no two opinions. It is
@@ -19,14 +21,16 @@ type plain struct {
 
 	n      int
 	fields [48]span
+
+	kept *answer // to be used again; nil: none is
 }
 
 // span is where a field stands in the text.
 type span struct{ name, colon, from, to uint16 }
 
-// plain returns the response to r, if its head is a plain one and here as a
-// whole. Else it returns nil, and nothing was read.
-func (w *wire) plain(r *http.Request) *http.Response {
+// plain returns the response to r, which is the attempt a, if its head is a
+// plain one and here as a whole. Else it returns nil, and nothing was read.
+func (w *wire) plain(r *http.Request, a *exchange.Attempt) *http.Response {
 	if r.Method == http.MethodHead { // a length says nothing of the body
 		return nil
 	}
@@ -35,7 +39,11 @@ func (w *wire) plain(r *http.Request) *http.Response {
 	if !h.scan(here) {
 		return nil
 	}
+	h.kept, _ = a.Kept.(*answer)
 	resp := h.response()
+	if h.kept != nil {
+		a.Kept = h.kept
+	}
 	_, _ = w.in.Discard(len(h.text))
 	return resp
 }
@@ -135,46 +143,65 @@ func digits(p []byte) (n int64, ok bool) {
 	return n, 0 < len(p) && len(p) <= 18
 }
 
-// answer is a response with a plain head, as one piece of memory.
+// answer is a response with a plain head. It may be used again
+// (exchange.Attempt.Kept), but for the values of its header, which go on to the
+// client: who knows for how long they are looked at.
 type answer struct {
 	response http.Response
 	stream   stream
-	values   [12]string
+	header   http.Header
+}
+
+// maxKeptFields is of how many fields the header is, at most, of an answer that
+// is used again.
+const maxKeptFields = 16
+
+// Clear implements exchange.Memory.
+func (a *answer) Clear() {
+	header := a.header
+	clear(header)
+	*a = answer{header: header}
 }
 
 // response returns the response as net/http would, but for the request. Its
 // body, if there is one, is a stream that has no wire yet.
 func (h *plain) response() *http.Response {
-	a, text := &answer{}, string(h.text)
-	values := a.values[:]
-	if h.n > len(values) {
-		values = make([]string, h.n)
+	a := h.kept
+	if a == nil || h.n > maxKeptFields {
+		a = &answer{header: make(http.Header, h.n)}
 	}
+	if h.n <= maxKeptFields {
+		h.kept = a
+	}
+	text := string(h.text)
+	h.fill(a.header, text)
 	a.response = http.Response{
 		Status: text[len("HTTP/1.1 "):h.reason], StatusCode: h.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h.header(text, values), ContentLength: h.length, Close: h.close, Body: http.NoBody,
+		Header: a.header, ContentLength: h.length, Close: h.close, Body: http.NoBody,
 	}
 	if h.length > 0 {
-		a.stream.left = h.length
+		a.stream = stream{left: h.length}
 		a.response.Body = &a.stream
 	}
 	return &a.response
 }
 
-func (h *plain) header(text string, values []string) http.Header {
-	header := make(http.Header, h.n)
+// fill puts the fields, which stand in text, into header.
+func (h *plain) fill(header http.Header, text string) {
+	values := make([]string, h.n)
 	for i, f := range h.fields[:h.n] {
-		name := text[f.name:f.colon]
 		values[i] = text[f.from:f.to]
-		if earlier, ok := header[name]; ok {
-			header[name] = append(earlier, values[i])
-			continue
+		header[text[f.name:f.colon]] = values[i : i+1 : i+1]
+	}
+	if len(header) < h.n { // some have several lines
+		clear(header)
+		for i, f := range h.fields[:h.n] {
+			name := text[f.name:f.colon]
+			header[name] = append(header[name], values[i])
 		}
-		header[name] = values[i : i+1 : i+1]
 	}
 	if h.close {
 		delete(header, "Connection") // as net/http does
 	}
-	return header
 }

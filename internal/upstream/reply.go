@@ -8,6 +8,8 @@ import (
 	"net/textproto"
 	"os"
 	"time"
+
+	"sidecar/internal/exchange"
 )
 
 // maxInterim is how many 1xx heads may come before the response. Whoever hears
@@ -18,9 +20,9 @@ const maxInterim = 100
 // would be taken for the answer to the next request.
 var errNotQuiet = errors.New("something has come over an idle connection")
 
-// exchange sends text, which is r, and reads the head of the response, within d
+// exchange sends text, which is r, the attempt a, and reads the head of the response, within d
 // if that is not 0. After an error w has ended.
-func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Response, error) {
+func (w *wire) exchange(r *http.Request, a *exchange.Attempt, text []byte, d time.Duration) (*http.Response, error) {
 	w.begin(r.Context())
 	if w.reused {
 		sent, quiet := w.ask(text, d == 0)
@@ -41,7 +43,7 @@ func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Re
 	}
 	w.listen() // no earlier: until now it has waited
 	// An upstream may answer and close before it has read all.
-	resp, err := w.responseWithin(r, d)
+	resp, err := w.responseWithin(r, a, d)
 	if err != nil {
 		w.end(false)
 		if failed != nil {
@@ -64,15 +66,15 @@ func (w *wire) exchange(r *http.Request, text []byte, d time.Duration) (*http.Re
 }
 
 // responseWithin is response with a bound in time; 0 is none.
-func (w *wire) responseWithin(r *http.Request, d time.Duration) (*http.Response, error) {
+func (w *wire) responseWithin(r *http.Request, a *exchange.Attempt, d time.Duration) (*http.Response, error) {
 	if d == 0 {
-		return w.response(r)
+		return w.response(r, a)
 	}
 	_ = w.Conn.SetReadDeadline(time.Now().Add(d))
 	if r.Context().Err() != nil {
 		w.interrupt() // it may have come before, and its deadline is gone
 	}
-	resp, err := w.response(r)
+	resp, err := w.response(r, a)
 	if err != nil {
 		if w.late = errors.Is(err, os.ErrDeadlineExceeded) && r.Context().Err() == nil; w.late {
 			err = errHeaderTimeout
@@ -87,11 +89,11 @@ func (w *wire) responseWithin(r *http.Request, d time.Duration) (*http.Response,
 }
 
 // response reads heads up to that of the final response, which a 101 is too.
-func (w *wire) response(r *http.Request) (*http.Response, error) {
+func (w *wire) response(r *http.Request, a *exchange.Attempt) (*http.Response, error) {
 	if _, err := w.in.Peek(1); err != nil {
 		return nil, err
 	}
-	resp, beside := w.plain(r), "close"
+	resp, beside := w.plain(r, a), "close"
 	if resp == nil {
 		var err error
 		if resp, err = w.oddResponse(r); err != nil {
