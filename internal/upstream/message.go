@@ -142,11 +142,11 @@ func (m *message) Field(name string, values []string) bool {
 			n = 0
 		}
 	}
-	if size, _ := token(name); size == 0 || size != len(name) {
+	if size, _ := exchange.Token(name); size == 0 || size != len(name) {
 		m.bad = true
 	}
 	for i, v := range values {
-		if !isValue(v) {
+		if !exchange.IsFieldValue(v) {
 			m.bad = true
 		}
 		if i < n {

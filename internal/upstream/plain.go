@@ -74,7 +74,7 @@ func (h *plain) scan(p []byte) bool {
 // scanStatus reads the status line.
 func (h *plain) scanStatus(line []byte) bool {
 	const version = "HTTP/1.1 "
-	if len(line) < len(version)+4 || string(line[:len(version)]) != version || line[12] != ' ' || !isValue(line) {
+	if len(line) < len(version)+4 || string(line[:len(version)]) != version || line[12] != ' ' || !exchange.IsFieldValue(line) {
 		return false
 	}
 	status, ok := digits(line[9:12])
@@ -85,7 +85,7 @@ func (h *plain) scanStatus(line []byte) bool {
 // scanField reads the field that begins there, and returns where its line ends;
 // -1 if it is not plain.
 func (h *plain) scanField(at int) (end int) {
-	n, canonical := token(h.text[at:])
+	n, canonical := exchange.Token(h.text[at:])
 	colon := at + n
 	if n == 0 || h.text[colon] != ':' {
 		return -1
@@ -100,9 +100,9 @@ func (h *plain) scanField(at int) (end int) {
 	}
 	name, value := h.text[at:colon], h.text[from:to]
 	if !canonical {
-		canonicalise(name)
+		exchange.Canonicalise(name)
 	}
-	if h.n == len(h.fields) || !isValue(value) || !h.understand(name, value) {
+	if h.n == len(h.fields) || !exchange.IsFieldValue(value) || !h.understand(name, value) {
 		return -1
 	}
 	h.fields[h.n] = span{uint16(at), uint16(colon), uint16(from), uint16(to)}

@@ -152,18 +152,3 @@ func FuzzPlain(f *testing.F) {
 		comparePlain(t, text)
 	})
 }
-
-func TestAFieldValueHasNoControlCharacters(t *testing.T) {
-	for i := range 20 { // wherever it stands
-		for c := range 256 {
-			v := strings.Repeat("x", i) + string([]byte{byte(c)}) + strings.Repeat("\t", 19-i)
-			want := c >= ' ' && c != 0x7f || c == '\t'
-			if got := isValue(v); got != want {
-				t.Errorf("isValue(%q) = %v, want %v", v, got, want)
-			}
-			if got := isValue([]byte(strings.Repeat("x", i) + string([]byte{byte(c)}) + strings.Repeat("x", 19-i))); got != want {
-				t.Errorf("isValue of %#x at %d = %v, want %v", c, i, got, want)
-			}
-		}
-	}
-}

@@ -1,4 +1,4 @@
-package upstream
+package exchange
 
 // tokens says of each byte whether a field name may have it (RFC 9110 section
 // 5.6.2), and which case it has if it is a letter.
@@ -7,8 +7,8 @@ var tokens = func() (t [256]octet) {
 		t[c] = inToken
 	}
 	for c := 'a'; c <= 'z'; c++ {
-		t[c] = inToken | lower
-		t[c-'a'+'A'] = inToken | upper
+		t[c] = inToken | lowerCase
+		t[c-'a'+'A'] = inToken | upperCase
 	}
 	return t
 }()
@@ -17,43 +17,43 @@ type octet byte
 
 const (
 	inToken octet = 1 << iota
-	lower
-	upper
+	lowerCase
+	upperCase
 )
 
-// token returns how many bytes s begins with that a field name may have, and
+// Token returns how many bytes s begins with that a field name may have, and
 // whether they are one in its canonical form.
-func token[T string | []byte](s T) (n int, canonical bool) {
-	other, wrong := lower, octet(0)
+func Token[T string | []byte](s T) (n int, canonical bool) {
+	other, wrong := lowerCase, octet(0)
 	for ; n < len(s); n++ {
 		kind := tokens[s[n]]
 		if kind == 0 {
 			break
 		}
 		wrong |= kind & other
-		if other = upper; s[n] == '-' {
-			other = lower
+		if other = upperCase; s[n] == '-' {
+			other = lowerCase
 		}
 	}
 	return n, wrong == 0
 }
 
-// canonicalise writes a field name as net/http does.
-func canonicalise(name []byte) {
-	other := lower
+// Canonicalise writes a field name as net/http does.
+func Canonicalise(name []byte) {
+	other := lowerCase
 	for i, c := range name {
 		if tokens[c]&other != 0 {
 			name[i] = c ^ 0x20
 		}
-		if other = upper; c == '-' {
-			other = lower
+		if other = upperCase; c == '-' {
+			other = lowerCase
 		}
 	}
 }
 
-// isValue reports whether s can be a field value: it has no control character
+// IsFieldValue reports whether s can be a field value: it has no control character
 // but tabs. It looks at eight bytes at a time, as far as there are none.
-func isValue[T string | []byte](s T) bool {
+func IsFieldValue[T string | []byte](s T) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
