@@ -50,6 +50,9 @@ func (w *writer) WriteHeader(status int) {
 		}
 		w.field(name, values)
 	}
+	if w.given {
+		w.header, w.given = nil, false
+	}
 }
 
 // interim writes a 1xx response.
@@ -124,11 +127,10 @@ func (w *writer) frame(first []byte, whole bool) {
 	if len(said) > 0 && said[0] == "close" || w.c.s.stopping.Load() {
 		w.close = true
 	}
-	if w.close {
-		w.line("Connection", "close")
-	} else {
-		w.field("Connection", said)
+	if w.close && !httpguts.HeaderValuesContainsToken(said, "close") {
+		said = []string{"close"}
 	}
+	w.field("Connection", said)
 	w.put(lineEnd)
 }
 

@@ -19,8 +19,8 @@ type body struct {
 	abandoned bool // too much is left of it to be read by nobody
 }
 
-// mostDiscarded is what is read of a body by nobody, so that another request
-// may follow: as much as net/http reads.
+// mostDiscarded is what is read of a body by nobody. Less than that, and
+// another request may follow, as at net/http.
 const mostDiscarded = 256 << 10
 
 // Read implements io.Reader.
@@ -49,7 +49,9 @@ func (b *body) read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}
-	b.err = err
+	if b.err = err; err != nil {
+		b.ctx.fail()
+	}
 	return n, err
 }
 
@@ -68,7 +70,8 @@ func (b *body) Close() error {
 		b.abandoned = true
 		return nil
 	}
-	_, err := io.CopyN(io.Discard, readerFunc(b.read), b.left)
+	n, err := io.CopyN(io.Discard, readerFunc(b.read), b.left)
+	b.abandoned = n == mostDiscarded
 	return err
 }
 

@@ -35,9 +35,10 @@ type conn struct {
 	in     *bufio.Reader
 	// vectored is nc, or what nc writes to: it can take several pieces at once.
 	vectored io.Writer
-	here     []byte // what in held when a head was looked for
+	skip     int // how many bytes may be skipped before the next head
 	state    atomic.Int32
 
+	due     time.Time   // when the head that has begun must be here; zero: not known yet
 	armed   time.Time   // when the read deadline is; zero: there is none
 	touched atomic.Bool // a handler has set a deadline
 }
@@ -59,8 +60,8 @@ func (c *conn) serve() {
 		c.in.Reset(nil)
 		readers.Put(c.in)
 	}()
-	wait := c.s.standard.ReadHeaderTimeout
-	for c.await(wait) {
+	c.due = after(c.s.standard.ReadHeaderTimeout)
+	for until := c.due; c.await(until); until = after(c.s.idleTimeout()) {
 		r, err := c.read()
 		if err == errNotOrdinary {
 			given = c.giveAway()
@@ -72,18 +73,18 @@ func (c *conn) serve() {
 		if !c.answer(r) {
 			return
 		}
-		wait = c.s.idleTimeout()
 	}
 }
 
-// await waits so long for a request to begin; 0 is for ever. It reports whether
-// one has.
-func (c *conn) await(most time.Duration) bool {
-	if c.in.Buffered() > 0 {
-		return true // sent together with the one before
+// await waits for a request to begin, and reports whether one has.
+func (c *conn) await(until time.Time) bool {
+	for c.skipLineEnds(); c.in.Buffered() == 0; c.skipLineEnds() { // else sent together with the one before
+		c.state.CompareAndSwap(active, idle)
+		if c.fill(until) != nil || !c.state.CompareAndSwap(idle, active) {
+			return false
+		}
 	}
-	c.state.CompareAndSwap(active, idle)
-	return c.fill(most) == nil && c.state.CompareAndSwap(idle, active)
+	return true
 }
 
 // closeIfIdle closes c if it is waiting for a request.
@@ -97,19 +98,22 @@ func (c *conn) closeIfIdle() {
 // costs as much as to look again when it has passed.
 const slack = time.Second
 
-// fill waits so long for bytes, until more are here than there were; 0 is for
-// ever.
-func (c *conn) fill(most time.Duration) error {
-	var until time.Time
-	if most > 0 {
-		until = time.Now().Add(most)
+// after returns when d has passed; zero, which is never, if d is none.
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
 	}
+	return time.Now().Add(d)
+}
+
+// fill waits until then, zero is for ever, for more bytes than are here.
+func (c *conn) fill(until time.Time) error {
 	if c.armed.IsZero() != until.IsZero() || c.armed.After(until) || until.Sub(c.armed) > slack {
 		c.arm(until)
 	}
 	for {
 		_, err := c.in.Peek(c.in.Buffered() + 1)
-		if !errors.Is(err, os.ErrDeadlineExceeded) || most == 0 || !time.Now().Before(until) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || until.IsZero() || !time.Now().Before(until) {
 			return err
 		}
 		c.arm(until)
@@ -132,7 +136,8 @@ func (c *conn) disarm() {
 func (c *conn) giveAway() bool {
 	c.arm(time.Time{})
 	c.s.handedOver.Add(1)
-	return c.s.rest.give(&begun{Conn: c.nc, read: bytes.Clone(c.here)})
+	read, _ := c.in.Peek(c.in.Buffered())
+	return c.s.rest.give(&begun{Conn: c.nc, read: bytes.Clone(read)})
 }
 
 // answer has the handler answer r, and reports whether another request may
@@ -141,6 +146,7 @@ func (c *conn) answer(r *request) bool {
 	over := false
 	defer func() {
 		if !over { // a panic; somebody may still be reading the body
+			r.w.abort()
 			_ = c.nc.Close()
 			r.ctx.end()
 			r.body.shut()
@@ -162,7 +168,7 @@ func (c *conn) answer(r *request) bool {
 		_ = closeWrite(c.nc)
 		time.Sleep(linger)
 	}
-	return again && r.body.isWhole()
+	return again && !r.body.abandoned && r.body.isWhole()
 }
 
 // linger is how long a client has to read an answer before its connection is

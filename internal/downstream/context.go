@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"bufio"
 	"context"
 	"net/http"
 	"sync"
@@ -18,6 +19,7 @@ type requestContext struct {
 
 	mu      sync.Mutex // guards all below, and that only one sets the read deadline
 	over    atomic.Bool
+	hurried bool          // a handler has set a read deadline for what comes behind the body
 	watched chan struct{} // closed when the watch is over; nil: there is none
 }
 
@@ -31,21 +33,28 @@ func (x *requestContext) Deadline() (time.Time, bool) { return x.c.s.base.Deadli
 
 // Done implements context.Context.
 func (x *requestContext) Done() <-chan struct{} {
-	if w := x.whole.Load(); w != nil {
-		return w.Done()
+	w := x.whole.Load()
+	if w == nil {
+		w = x.complete()
+		x.watch()
 	}
+	return w.Done()
+}
+
+// complete makes what can be cancelled.
+func (x *requestContext) complete() *cancels {
 	x.mu.Lock()
-	if x.whole.Load() == nil {
-		w := &cancels{}
-		w.Context, w.cancel = context.WithCancel(x.c.s.base)
-		if x.over.Load() {
-			w.cancel()
-		}
-		x.whole.Store(w)
+	defer x.mu.Unlock()
+	if w := x.whole.Load(); w != nil {
+		return w
 	}
-	x.mu.Unlock()
-	x.watch()
-	return x.whole.Load().Done()
+	w := &cancels{}
+	w.Context, w.cancel = context.WithCancel(x.c.s.base)
+	if x.over.Load() {
+		w.cancel()
+	}
+	x.whole.Store(w)
+	return w
 }
 
 // Err implements context.Context.
@@ -88,14 +97,14 @@ func (x *requestContext) watch() {
 	if w == nil || !x.atEnd.Load() || x.over.Load() || x.watched != nil {
 		return
 	}
-	if !x.c.touched.Load() {
+	if !x.hurried {
 		x.c.arm(time.Time{})
 	}
 	x.watched = make(chan struct{})
 	go func() {
 		defer close(x.watched)
 		// Whatever comes, another request it may be, ends the watch.
-		if _, err := x.c.in.Peek(x.c.in.Buffered() + 1); err != nil {
+		if _, err := x.c.in.Peek(x.c.in.Buffered() + 1); err != nil && err != bufio.ErrBufferFull {
 			w.cancel()
 		}
 	}()
@@ -107,28 +116,32 @@ func (x *requestContext) end() {
 	x.mu.Lock()
 	x.over.Store(true)
 	watched := x.watched
+	if watched != nil {
+		_ = x.c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
 	x.mu.Unlock()
 	if w := x.whole.Load(); w != nil {
 		w.cancel()
 	}
 	if watched != nil {
-		_ = x.c.nc.SetReadDeadline(time.Unix(1, 0))
 		<-watched
 		x.c.touched.Store(true)
 	}
 }
 
-// setReadDeadline does that on behalf of a handler.
+// setReadDeadline does that on behalf of a handler. One for the body ends with
+// it, as by net/http; one for another request is not this one's to set.
 func (x *requestContext) setReadDeadline(at time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.over.Load() {
+		return context.Canceled
+	}
+	x.hurried = x.atEnd.Load()
 	x.c.touched.Store(true)
 	return x.c.nc.SetReadDeadline(at)
 }
 
-// fail ends the context since the client does not take its answer.
-func (x *requestContext) fail() {
-	if w := x.whole.Load(); w != nil {
-		w.cancel()
-	}
-}
+// fail ends the context since its connection has failed, also for who asks
+// only then.
+func (x *requestContext) fail() { x.complete().cancel() }

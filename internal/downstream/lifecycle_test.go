@@ -195,6 +195,30 @@ func TestWhatPassesDoesNotEndTheServer(t *testing.T) {
 	})
 }
 
+func TestAHeadMayNotTrickleIn(t *testing.T) {
+	for name, before := range map[string]string{"the first one": "", "a later one": get} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, p := serve(t, hello)
+				c := p.dial()
+				if before != "" {
+					c.send(before)
+					c.answer(t)
+				}
+				began := time.Now()
+				_, err := io.WriteString(c, "GET /")
+				for err == nil {
+					time.Sleep(900 * time.Millisecond)
+					_, err = io.WriteString(c, "x")
+				}
+				if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
+					t.Errorf("the connection ended after %v, want 5s, told by the next byte", took)
+				}
+			})
+		})
+	}
+}
+
 func TestShutdownWaitsForWhatIsInFlight(t *testing.T) {
 	for name, request := range map[string]string{"here": get, "at net/http": "GET / HTTP/1.0\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {

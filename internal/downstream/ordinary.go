@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"sidecar/internal/exchange"
 )
 
 // head is that of an ordinary request: one that leaves no two opinions about
@@ -46,7 +48,7 @@ func (h *head) parse(text string) bool {
 func (h *head) requestLine(line string) bool {
 	method, rest, _ := strings.Cut(line, " ")
 	target, ok := strings.CutSuffix(rest, " HTTP/1.1")
-	if !ok || !isToken(method) || !isTarget(target) {
+	if n, _ := exchange.Token(method); !ok || n == 0 || n != len(method) || !isTarget(target) {
 		return false
 	}
 	h.method, h.target = method, target
@@ -64,12 +66,14 @@ func (h *head) requestLine(line string) bool {
 
 // field reports whether line is a field that an ordinary head may have.
 func (h *head) field(line string) bool {
-	name, value, ok := strings.Cut(line, ":")
-	if !ok || !isToken(name) || !isText(value) {
+	n, canonical := exchange.Token(line)
+	if n == 0 || n == len(line) || line[n] != ':' || !exchange.IsFieldValue(line[n+1:]) {
 		return false
 	}
-	value = strings.Trim(value, " \t")
-	name = http.CanonicalHeaderKey(name)
+	name, value := line[:n], strings.Trim(line[n+1:], " \t")
+	if !canonical {
+		name = http.CanonicalHeaderKey(name)
+	}
 	switch name {
 	case "Te", "Expect", "Upgrade", "Trailer", "Transfer-Encoding":
 		return false

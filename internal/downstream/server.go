@@ -6,6 +6,7 @@
 package downstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log"
@@ -56,9 +57,10 @@ func New(s *http.Server) *Server {
 	return &Server{standard: s, conns: map[*conn]struct{}{}, rest: newRest()}
 }
 
-// Serve serves what l accepts, and closes it at the end. It returns why nothing
-// more is accepted, http.ErrServerClosed after Shutdown or Close; what was
-// accepted goes on until one of them is called. It may be called once.
+// Serve serves what l accepts, connections that are not encrypted, and closes it
+// at the end. It returns why nothing more is accepted, http.ErrServerClosed after
+// Shutdown or Close; what was accepted goes on until one of them is called. It
+// may be called once.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if !s.begin(l) {
@@ -143,22 +145,23 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// Shutdown closes the connections that carry no request, waits for the others,
-// and then shuts the http.Server down. When ctx ends it returns the error of
-// ctx, and leaves what is in flight alone. Nothing more is accepted.
+// Shutdown closes the connections that carry no request, shuts the http.Server
+// down, and waits for what is in flight in both. When ctx ends it returns the
+// error of ctx, and leaves that alone. Nothing more is accepted.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
+	rest := make(chan error, 1)
+	go func() { rest <- s.standard.Shutdown(ctx) }()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for s.closeIdle() > 0 {
 		select {
 		case <-ctx.Done():
-			_ = s.standard.Shutdown(ctx)
-			return ctx.Err()
+			return cmp.Or(<-rest, ctx.Err())
 		case <-tick.C:
 		}
 	}
-	return s.standard.Shutdown(ctx)
+	return <-rest
 }
 
 // closeIdle closes what carries no request, and returns how many connections

@@ -26,15 +26,17 @@ var (
 type writer struct {
 	c      *conn
 	ctx    *requestContext
-	header http.Header
-	head   bool // to be answered without a body, as HEAD is
-	close  bool // the connection ends with this answer
+	header http.Header // nil: there is none yet
+	given  bool        // by SetHeader
+	head   bool        // to be answered without a body, as HEAD is
+	close  bool        // the connection ends with this answer
 
 	status int // 0: not yet
 	own    fields
 	framed bool  // the head is complete, and written or in buf
 	length int64 // -1: not known
-	sent   int64 // of the body
+	sent   int64 // of the body, with what was refused
+	passed int64 // of the body, behind the head
 	chunks bool
 	done   bool
 	err    error // of the connection
@@ -59,14 +61,30 @@ func (w *writer) EnableFullDuplex() error { return nil }
 
 // begin makes w ready to answer r.
 func (w *writer) begin(c *conn, ctx *requestContext, r *http.Request) {
-	w.c, w.ctx, w.header, w.length = c, ctx, make(http.Header, 8), -1
+	w.c, w.ctx, w.length = c, ctx, -1
 	w.head, w.close = r.Method == http.MethodHead, r.Close
 	w.out, _ = outs.Get().(*[outSize]byte)
 	w.buf = w.out[:0]
 }
 
 // Header implements http.ResponseWriter.
-func (w *writer) Header() http.Header { return w.header }
+func (w *writer) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header, 8)
+	}
+	return w.header
+}
+
+// SetHeader makes h what Header returns, until the answer's head is written: then
+// h is the caller's again. It reports false, and does nothing, if there is a
+// header already, or was.
+func (w *writer) SetHeader(h http.Header) bool {
+	if w.header != nil || w.status != 0 {
+		return false
+	}
+	w.header, w.given = h, true
+	return true
+}
 
 // Write implements http.ResponseWriter.
 func (w *writer) Write(p []byte) (int, error) {
@@ -133,6 +151,7 @@ func (w *writer) letGo() {
 
 // body writes p, a part of the body.
 func (w *writer) body(p []byte) {
+	w.passed += int64(len(p))
 	if w.head || w.err != nil {
 		return
 	}
@@ -194,6 +213,24 @@ func (w *writer) FlushError() error {
 // Flush implements http.Flusher.
 func (w *writer) Flush() { _ = w.FlushError() }
 
+// abort ends the answer where it is. What is so short that it might look like
+// the whole is not begun any more.
+func (w *writer) abort() {
+	if w.passed > holdSize && !w.done {
+		w.flush(nil)
+	}
+	w.release()
+}
+
+func (w *writer) release() {
+	w.done = true
+	if w.hold != nil {
+		holds.Put(w.hold)
+	}
+	outs.Put(w.out)
+	w.out, w.buf, w.hold, w.held = nil, nil, nil, nil
+}
+
 // finish ends the answer, and reports whether another one may follow.
 func (w *writer) finish() bool {
 	if w.status == 0 {
@@ -207,9 +244,7 @@ func (w *writer) finish() bool {
 		w.trailers()
 	}
 	w.flush(nil)
-	w.done = true
-	outs.Put(w.out)
-	w.out, w.buf = nil, nil
+	w.release()
 	short := !w.head && w.length >= 0 && w.sent != w.length && mayHaveBody(w.status)
 	return w.err == nil && !w.close && !short
 }
