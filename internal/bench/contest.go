@@ -10,14 +10,15 @@ import (
 
 // The proxies that take part. All get the same requests, with a token.
 const (
-	bare     = "bare"     // a tuned httputil.ReverseProxy
-	bareGC   = "bareGC"   // the same, which collects garbage as seldom as the sidecar
-	full     = "full"     // every kind of policy
-	logged   = "logged"   // and every request in the access log
-	standard = "standard" // and net/http's Transport to the upstream
-	eagerGC  = "eagerGC"  // and Go's GOGC
-	empty    = "empty"    // no policy at all
-	fresh    = "fresh"    // full, for requests whose tokens nobody has seen
+	bare    = "bare"    // a tuned httputil.ReverseProxy
+	bareGC  = "bareGC"  // the same, which collects garbage as seldom as the sidecar
+	full    = "full"    // every kind of policy
+	logged  = "logged"  // and every request in the access log
+	calls   = "calls"   // and net/http's Transport to the upstream
+	reads   = "reads"   // and net/http's server, alone
+	eagerGC = "eagerGC" // and Go's GOGC
+	empty   = "empty"   // no policy at all
+	fresh   = "fresh"   // full, for requests whose tokens nobody has seen
 )
 
 // contest is a proxy under a load, beside the bare one under the same.
@@ -41,7 +42,8 @@ var promised = []contest{
 // told are what the steps towards that are worth, with GET 1 KiB.
 var told = []contest{
 	{"full policy, as above", full, getSmall, 0},
-	{"with `transport: standard`", standard, getSmall, 0},
+	{"with the upstream's `transport: standard`", calls, getSmall, 0},
+	{"with the server's `transport: standard`", reads, getSmall, 0},
 	{"with GOGC=100, as Go has it", eagerGC, getSmall, 0},
 	{"with no policy: the seam, the metrics and the upstream's call", empty, getSmall, 0},
 	{"the bare one, with GOGC=400 as the sidecar has it", bareGC, getSmall, 0},

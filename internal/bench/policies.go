@@ -4,8 +4,8 @@ package main
 // request in a hundred traced.
 const policy = `
 version: v1
-server: {listen: "127.0.0.1:0", telemetry: "127.0.0.1:0", admin: "127.0.0.1:0", shutdown: {drainDelay: 0s}}
-upstreams: {app: {transport: TRANSPORT, endpoints: [{url: "UPSTREAM"}], pool: {idleTimeout: 1m}}}
+server: {listen: "127.0.0.1:0", telemetry: "127.0.0.1:0", admin: "127.0.0.1:0", transport: READS, shutdown: {drainDelay: 0s}}
+upstreams: {app: {transport: CALLS, endpoints: [{url: "UPSTREAM"}], pool: {idleTimeout: 1m}}}
 policies:
   validation: {sane: {methods: [GET, POST], contentTypes: [application/json], headers: {deny: [X-Debug]}}}
   authn: {users: {issuers: [{issuer: bench, publicKeyFile: bench.pem, algorithms: [RS256]}], forwardClaims: {X-User: subject}}}
@@ -34,3 +34,10 @@ upstreams: {app: {endpoints: [{url: "UPSTREAM"}], pool: {idleTimeout: 1m}}}
 routes: [{name: all, upstream: app, timeout: 0s, streamIdleTimeout: 0s, use: {validation: none, circuitBreaker: none, retry: none}}]
 telemetry: {logs: {access: none}}
 `
+
+// switches are what a policy leaves open: direct or standard, for the client's
+// requests and for the calls to the upstream, and none or all in the access log.
+type switches struct{ reads, calls, access string }
+
+// asShipped is how a sidecar is if nothing is said.
+var asShipped = switches{"direct", "direct", "none"}

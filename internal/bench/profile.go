@@ -25,7 +25,7 @@ func profile(binary, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	file, err := w.write(full, policy, "direct", "none")
+	file, err := w.write(full, policy, asShipped)
 	if err != nil {
 		return err
 	}

@@ -80,16 +80,23 @@ func (w *world) prepare(rounds int) (err error) {
 	}
 	me := os.Args[0]
 	start := map[string]func() (*beside.Process, error){
-		bare:     func() (*beside.Process, error) { return beside.Start(me, bare, w.upstream) },
-		bareGC:   func() (*beside.Process, error) { return beside.Start("env", "GOGC=400", me, bare, w.upstream) },
-		full:     func() (*beside.Process, error) { return w.sidecar(full, policy, "direct", "none") },
-		fresh:    func() (*beside.Process, error) { return w.sidecar(fresh, policy, "direct", "none") },
-		logged:   func() (*beside.Process, error) { return w.sidecar(logged, policy, "direct", "all") },
-		standard: func() (*beside.Process, error) { return w.sidecar(standard, policy, "standard", "none") },
-		eagerGC: func() (*beside.Process, error) {
-			return w.sidecar(eagerGC, policy, "direct", "none", "env", "GOGC=100")
+		bare:   func() (*beside.Process, error) { return beside.Start(me, bare, w.upstream) },
+		bareGC: func() (*beside.Process, error) { return beside.Start("env", "GOGC=400", me, bare, w.upstream) },
+		full:   func() (*beside.Process, error) { return w.sidecar(full, policy, asShipped) },
+		fresh:  func() (*beside.Process, error) { return w.sidecar(fresh, policy, asShipped) },
+		logged: func() (*beside.Process, error) {
+			return w.sidecar(logged, policy, switches{"direct", "direct", "all"})
 		},
-		empty: func() (*beside.Process, error) { return w.sidecar(empty, nothing, "", "") },
+		calls: func() (*beside.Process, error) {
+			return w.sidecar(calls, policy, switches{"direct", "standard", "none"})
+		},
+		reads: func() (*beside.Process, error) {
+			return w.sidecar(reads, policy, switches{"standard", "direct", "none"})
+		},
+		eagerGC: func() (*beside.Process, error) {
+			return w.sidecar(eagerGC, policy, asShipped, "env", "GOGC=100")
+		},
+		empty: func() (*beside.Process, error) { return w.sidecar(empty, nothing, asShipped) },
 	}
 	for name, start := range start {
 		p, err := start()
@@ -105,15 +112,17 @@ func (w *world) prepare(rounds int) (err error) {
 }
 
 // write writes the policy in text to a file, and returns its name.
-func (w *world) write(name, text, transport, access string) (string, error) {
-	text = strings.NewReplacer("UPSTREAM", w.upstream, "COLLECTOR", w.spans.url, "TRANSPORT", transport, "ACCESS", access).Replace(text)
+func (w *world) write(name, text string, s switches) (string, error) {
+	text = strings.NewReplacer(
+		"UPSTREAM", w.upstream, "COLLECTOR", w.spans.url, "READS", s.reads, "CALLS", s.calls, "ACCESS", s.access,
+	).Replace(text)
 	file := filepath.Join(w.folder, name+".yaml")
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
 // sidecar starts one under the policy in text, by a command before its own.
-func (w *world) sidecar(name, text, transport, access string, before ...string) (*beside.Process, error) {
-	file, err := w.write(name, text, transport, access)
+func (w *world) sidecar(name, text string, s switches, before ...string) (*beside.Process, error) {
+	file, err := w.write(name, text, s)
 	if err != nil {
 		return nil, err
 	}
