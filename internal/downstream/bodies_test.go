@@ -92,6 +92,8 @@ func bodies() map[string][]heard {
 		{name: "an odd one after", text: to("/1") + sends("0\r\n\r\n", chunked) + to("/3")},
 		{name: "a bad one after", text: to("/1") + "bad\r\n\r\n"},
 		{name: "a bad one after a body", text: plainPost + "\r\n\r\nbad"},
+		{name: "more line ends behind a body than are skipped", text: plainPost + "\r\n\r\n\r\n" + to("/2")},
+		{name: "line ends behind a GET behind a body", text: plainPost + to("/1") + "\r\n" + to("/2")},
 		{name: "empty lines between", text: to("/1") + "\r\n\r\n" + to("/2")},
 		{name: "HTTP/1.0 after", text: to("/1") + "GET /2 HTTP/1.0\r\n\r\n"},
 		{name: "an upgrade after", text: to("/1") + with("Connection: Upgrade", "Upgrade: x")},

@@ -285,3 +285,46 @@ func TestWhoAnswersTooLateIsTold(t *testing.T) {
 		c.Close()
 	})
 }
+
+// What a connection was given for one thing is not what the next one has.
+func TestEachPartOfAConnectionHasItsOwnTime(t *testing.T) {
+	half := len(post2) / 2
+	for name, tc := range map[string]struct {
+		idle  time.Duration
+		first string // of the second request, and
+		pause time.Duration
+	}{
+		"a later head":                    {10 * time.Second, post2[:half], 4 * time.Second},
+		"a body, longer than an idle":     {time.Second, post2[:len(post2)-2], 90 * time.Second},
+		"half a body, longer than a head": {30 * time.Second, post2[:len(post2)-1], 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			timed(t, func(t *testing.T, serve func(http.HandlerFunc) *pipes) {
+				c := serve(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }).dial()
+				c.send(get)
+				c.answer(t)
+				time.Sleep(tc.idle)
+				c.send(tc.first)
+				time.Sleep(tc.pause)
+				c.send(post2[len(tc.first):])
+				if _, body := c.answer(t); body != "hi" {
+					t.Errorf("answer = %q, want hi", body)
+				}
+				c.Close()
+			})
+		})
+	}
+}
+
+func TestWhatCannotBecomeOrdinaryIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := serve(t, hello)
+		c := p.dial()
+		c.send("\x16\x03\x01\x00\xa5")
+		synctest.Wait()
+		if _, given := s.Served(); given != 1 {
+			t.Errorf("%d connections were given away, want that one, at once", given)
+		}
+		c.Close()
+	})
+}
