@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,20 +38,25 @@ func (w *world) testOf(folder string) string {
 	return filepath.Join(w.folder, filepath.Base(folder)+".test")
 }
 
-// runs is how often a round runs a Go benchmark.
-const runs = 5
+// runs is how often a round runs the Go benchmarks of a package.
+const runs = 12
 
 // benchmarks runs each some times, of which the fastest counts: they tell how
-// much time has gone by, and what else the machine did meanwhile only adds to that.
+// much time has gone by, and what else the machine did meanwhile only adds to
+// that. Those of one package take turns, since one is told less another.
 func (w *world) benchmarks(r *results, _ time.Duration) error {
 	for _, b := range goBenchmarks {
-		cmd := exec.Command(w.testOf(b.folder), "-test.run=^$", "-test.bench="+b.pattern, "-test.benchmem", "-test.benchtime=60ms", fmt.Sprintf("-test.count=%d", runs))
-		cmd.Dir = b.folder
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("the benchmarks of %s: %w\n%s", b.folder, err, out)
+		var said strings.Builder
+		for range runs {
+			cmd := exec.Command(w.testOf(b.folder), "-test.run=^$", "-test.bench="+b.pattern, "-test.benchmem", "-test.benchtime=25ms")
+			cmd.Dir = b.folder
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("the benchmarks of %s: %w\n%s", b.folder, err, out)
+			}
+			said.Write(out)
 		}
-		for name, one := range parseBenchmarks(string(out)) {
+		for name, one := range parseBenchmarks(said.String()) {
 			r.benchmarks[name] = append(r.benchmarks[name], one)
 		}
 	}

@@ -2,23 +2,32 @@ package exchange
 
 import (
 	"net/http"
-	"slices"
 )
 
 // Field is one header field that the upstream is to see.
 type Field struct{ Name, Value string }
 
-func (f Field) sameName(g Field) bool { return f.Name == g.Name }
+func hasField(fields []Field, name string) bool {
+	for i := range fields {
+		if fields[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
 
 // AddHeader puts a field into the answer, whoever makes it.
 func (r *Record) AddHeader(key, value string) {
+	if _, canonical := Token(key); !canonical {
+		key = http.CanonicalHeaderKey(key)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.sealed {
 		if r.header == nil {
 			r.header = r.usual.header[:0]
 		}
-		r.header = append(r.header, Field{http.CanonicalHeaderKey(key), value})
+		r.header = append(r.header, Field{key, value})
 	}
 }
 
@@ -30,21 +39,22 @@ func (r *Record) CopyHeader(dst http.Header) {
 		return
 	}
 	all := make([]string, 0, len(r.header)) // one for all fields; dst may outlive r
-	for i, f := range r.header {
-		if slices.ContainsFunc(r.header[:i], f.sameName) {
+	for i := range r.header {
+		name := r.header[i].Name
+		if hasField(r.header[:i], name) {
 			continue
 		}
 		from := len(all)
-		for _, g := range r.header[i:] {
-			if f.sameName(g) {
-				all = append(all, g.Value)
+		for j := i; j < len(r.header); j++ {
+			if f := &r.header[j]; f.Name == name {
+				all = append(all, f.Value)
 			}
 		}
 		values := all[from:len(all):len(all)]
-		if have := dst[f.Name]; have != nil {
+		if have := dst[name]; have != nil {
 			values = append(have, values...)
 		}
-		dst[f.Name] = values
+		dst[name] = values
 	}
 }
 
