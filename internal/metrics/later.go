@@ -31,13 +31,12 @@ type seenEnd struct {
 
 // countLater has what is seen counted in m's series, when its time has come.
 func (m *Metrics) countLater() {
-	m.later.begun.count = func(name string) { m.routes.get(name).inFlight.Inc() }
+	m.later.begun.count = m.inFlight.in
 	m.later.attempted.count = func(s seenAttempt) {
 		m.routes.get(s.route).attempted(attempt{upstream: s.upstream, status: s.status}, s.took)
 	}
 	m.later.ended.count = func(s seenEnd) {
-		rt := m.routes.get(s.route)
-		rt.ended(s)
+		rt := m.ended(s)
 		if !rt.passing.count(s.said) {
 			rt.said(s.said[:])
 		}

@@ -41,9 +41,10 @@ type Metrics struct {
 
 	registry *prometheus.Registry
 
-	vectors vectors
-	routes  memo[string, *route] // the series of vectors
-	later   later                // what is to be counted in them
+	vectors  vectors
+	routes   memo[string, *route] // the series of vectors
+	later    later                // what is to be counted in them
+	inFlight inFlight
 
 	transitions transitions
 	experiments *prometheus.CounterVec
@@ -84,6 +85,8 @@ func New(build BuildInfo) *Metrics {
 			"When the policy file was last loaded with success, in seconds since 1970.")),
 	}
 	m.routes.make = func(name string) *route { return newRoute(name, &m.vectors) }
+	m.inFlight.later, m.inFlight.routes = &m.later, &m.routes
+	m.inFlight.of.make = func(string) *atomic.Int64 { return new(atomic.Int64) }
 	m.countLater()
 
 	info := gauge("build_info", "Which program this is; always 1.")
@@ -98,7 +101,7 @@ func New(build BuildInfo) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
 		program, m.experiments, m.trials, m.adminAuth, m.reloadOK, m.reloadTime,
-		levelCollector{m},
+		levelCollector{m}, &m.inFlight,
 	)
 	for _, v := range m.vectors.all() {
 		m.registry.MustRegister(settledBefore{v, m.settle})

@@ -41,9 +41,7 @@ func (m *Metrics) End(_ context.Context, r *exchange.Record) {
 		m.later.ended.add(s)
 		return
 	}
-	rt := m.routes.get(r.Route)
-	rt.ended(s)
-	rt.said(r.Notes())
+	m.ended(s).said(r.Notes())
 }
 
 // Event counts the transitions of a breaker that is not in shadow, experiments,

@@ -14,7 +14,6 @@ import (
 
 // route holds the series of one route.
 type route struct {
-	inFlight  prometheus.Gauge
 	duration  memo[string, prometheus.Observer] // by method
 	requests  memo[request, prometheus.Counter]
 	attempts  memo[attempt, prometheus.Counter]
@@ -64,13 +63,14 @@ func (m *Metrics) Routes(names []string) {
 	)
 	for _, name := range names {
 		r := m.routes.get(name)
+		m.inFlight.of.get(name)
 		r.zero()
 		r.passing.turn()
 	}
 }
 
 func newRoute(name string, v *vectors) *route {
-	r := &route{inFlight: v.inFlight.WithLabelValues(name)}
+	r := &route{}
 	v.budgetSpent.WithLabelValues(name)
 	r.requests.make = func(k request) prometheus.Counter {
 		return v.requests.WithLabelValues(name, k.method, strconv.Itoa(k.status))
@@ -109,11 +109,14 @@ func (r *route) attempted(key attempt, took time.Duration) {
 	r.took.get(key.upstream).Observe(took.Seconds())
 }
 
-// ended counts an exchange, but for what the policies said.
-func (r *route) ended(s seenEnd) {
-	r.inFlight.Dec()
+// ended counts an exchange, but for what the policies said, and returns its
+// route.
+func (m *Metrics) ended(s seenEnd) *route {
+	m.inFlight.out(s.route)
+	r := m.routes.get(s.route)
 	r.requests.get(request{s.method, s.status}).Inc()
 	r.duration.get(s.method).Observe(s.took.Seconds())
+	return r
 }
 
 // said counts what the policies said; nil is nothing.

@@ -8,7 +8,6 @@ import (
 
 // vectors are the metrics that have a route label.
 type vectors struct {
-	inFlight    *prometheus.GaugeVec
 	requests    *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	attempts    *prometheus.CounterVec
@@ -24,8 +23,6 @@ type vectors struct {
 
 func newVectors() vectors {
 	return vectors{
-		inFlight: prometheus.NewGaugeVec(gauge("http_requests_in_flight",
-			"Requests that have begun and not ended."), []string{"route"}),
 		requests: counters("http_requests_total",
 			"Requests by the status told to the client; 499 is a client that left.",
 			"route", "method", "code"),
@@ -70,7 +67,7 @@ type vector interface {
 
 func (v *vectors) all() []vector {
 	return []vector{
-		v.inFlight, v.requests, v.duration, v.attempts, v.attemptTook,
+		v.requests, v.duration, v.attempts, v.attemptTook,
 		v.decisions, v.rules, v.retries, v.budgetSpent, v.hedges, v.bodies, v.faults,
 	}
 }
