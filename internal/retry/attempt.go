@@ -132,8 +132,13 @@ func discard(resp *http.Response) {
 	if resp.ContentLength > drainSize {
 		return
 	}
-	timer := time.AfterFunc(drainTime, func() { resp.Body.Close() })
-	defer timer.Stop()
+	closed := make(chan struct{})
+	timer := time.AfterFunc(drainTime, func() { resp.Body.Close(); close(closed) })
+	defer func() {
+		if !timer.Stop() {
+			<-closed // what resp is made in may be used again
+		}
+	}()
 	// One byte more: the end has to be seen.
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, drainSize+1))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,4 +241,35 @@ func (w *watched) Close() error {
 		close(w.closed)
 	}
 	return nil
+}
+
+// lingering is a body whose Close takes a while to return after it has ended the
+// Read that waits.
+type lingering struct {
+	ended   chan struct{}
+	closed  atomic.Bool
+	closing atomic.Int32
+}
+
+func (b *lingering) Read([]byte) (int, error) { <-b.ended; return 0, io.ErrClosedPipe }
+
+func (b *lingering) Close() error {
+	b.closing.Add(1)
+	defer b.closing.Add(-1)
+	if b.closed.CompareAndSwap(false, true) {
+		close(b.ended)
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// What a response was made in may be used for another one by then.
+func TestNobodyClosesWhatWasDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &lingering{ended: make(chan struct{})}
+		discard(&http.Response{Body: body, ContentLength: -1})
+		if n := body.closing.Load(); n != 0 {
+			t.Errorf("after discard %d still close the body, want none", n)
+		}
+	})
 }
