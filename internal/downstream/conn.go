@@ -146,6 +146,7 @@ func (c *conn) answer(r *request) bool {
 	over := false
 	defer func() {
 		if !over { // a panic; somebody may still be reading the body
+			_ = c.nc.SetWriteDeadline(time.Now().Add(linger))
 			r.w.abort()
 			_ = c.nc.Close()
 			r.ctx.end()
